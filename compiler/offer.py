@@ -1,0 +1,61 @@
+"""What a cloud can sell: Offer, Accelerator, Market and Capability."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Market(Enum):
+    """How capacity is sold."""
+
+    ON_DEMAND = "on-demand"
+    SPOT = "spot"
+
+
+class Capability(Enum):
+    """What a cloud can do; a pass asks for one and the rejection names who lacks it."""
+
+    MULTI_NODE = "multi-node"
+    SPOT = "spot"
+    STOP = "stop"
+    LABELS = "labels"
+    WORKDIR = "workdir"
+    CHECKPOINT = "checkpoint"
+
+
+@dataclass(frozen=True, slots=True)
+class Accelerator:
+    """`count` devices of one canonical `name`."""
+
+    name: str
+    count: float
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.count:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One shape in one zone in one market at one price.
+
+    `price` is USD per node and hour. A `flexible` offer is cut to the size that is asked for (up to `cpus` and
+    `memory_gb`); another is sold whole. `disk_gb` is None where the disk is of any size.
+    """
+
+    cloud: str
+    region: str | None
+    zone: str | None
+    instance_type: str
+    market: Market
+    price: float
+    cpus: float
+    memory_gb: float
+    accelerator: Accelerator | None = None
+    disk_gb: float | None = None
+    flexible: bool = False
+
+    @property
+    def where(self) -> str:
+        """`aws us-west-2c`, `local`: the shortest name of the place."""
+        return " ".join(part for part in (self.cloud, self.zone or self.region) if part)

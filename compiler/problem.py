@@ -1,0 +1,138 @@
+"""What is wrong with a user's input or with what was asked, as values: Problem, Place, Problems."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+SHOWN = 10
+"""Problems printed at once; the rest is counted."""
+
+
+class Exit(IntEnum):
+    """Exit codes of every command (100 to 103 mean what they mean to SkyPilot's users)."""
+
+    FINE = 0
+    BUG = 1
+    TASK = 2
+    NO_OFFER = 3
+    REFUSED = 4
+    LOCKED = 5
+    POLICY = 6
+    EXPECTATION = 7
+    RUN_FAILED = 100
+    NOT_FINISHED = 101
+    NO_SUCH_RUN = 102
+    CANCELLED = 103
+    INTERRUPTED = 130
+
+
+STAGE_EXIT = {
+    "task": Exit.TASK,
+    "usage": Exit.TASK,
+    "plan": Exit.NO_OFFER,
+    "engine": Exit.REFUSED,
+    "cloud": Exit.REFUSED,
+    "control": Exit.REFUSED,
+    "machine": Exit.REFUSED,
+    "lock": Exit.LOCKED,
+    "policy": Exit.POLICY,
+    "expectation": Exit.EXPECTATION,
+    "run": Exit.NO_SUCH_RUN,
+}
+"""The part of a code before its slash decides the exit code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A spot in the user's file. `line` and `column` count from 1; `text` is the whole line, `width` columns are marked."""
+
+    file: str
+    line: int
+    column: int
+    text: str = ""
+    width: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: `code` is stable and has an entry in docs/errors.md."""
+
+    code: str
+    message: str
+    place: Place | None = None
+    hint: str | None = None
+    left_behind: str | None = None
+
+    @property
+    def exit(self) -> Exit:
+        return STAGE_EXIT[self.code.partition("/")[0]]
+
+    def to_data(self) -> dict[str, object]:
+        """As `--json` prints it."""
+        place = self.place
+        return {
+            "code": self.code,
+            "message": self.message,
+            "file": place.file if place else None,
+            "line": place.line if place else None,
+            "column": place.column if place else None,
+            "hint": self.hint,
+            "left_behind": self.left_behind,
+        }
+
+    def with_left_behind(self, text: str) -> Problem:
+        return replace(self, left_behind=text)
+
+    def __str__(self) -> str:
+        lines = [f"error[{self.code}]: {self.message}"]
+        if self.place:
+            lines.append(_place_lines(self.place))
+        if self.hint:
+            first, *rest = self.hint.splitlines()
+            lines.append(f"  hint: {first}")
+            lines.extend(f"        {line}" for line in rest)
+        if self.left_behind:
+            lines.append(f"  left behind: {self.left_behind}")
+        return "\n".join(lines)
+
+
+def _place_lines(place: Place) -> str:
+    where = f"  {place}"
+    if not place.text:
+        return where
+    shown = place.text.replace("\t", " ")
+    if len(shown) > 100:
+        start = max(0, place.column - 40)
+        shown, column = shown[start : start + 100], place.column - start
+    else:
+        column = place.column
+    indent = len(shown) - len(shown.lstrip())
+    width = max(1, min(place.width, len(shown) - column + 1))
+    caret = " " * (len(where) + 4 + column - 1 - indent) + "^" * width
+    return f"{where}    {shown.strip()}\n{caret}"
+
+
+class Problems(Exception):
+    """Everything wrong that one stage found; the only exception a user is meant to meet."""
+
+    def __init__(self, problems: Problem | Iterable[Problem]) -> None:
+        self.problems: tuple[Problem, ...] = (
+            (problems,) if isinstance(problems, Problem) else tuple(problems)
+        )
+        super().__init__(self.problems)
+
+    @property
+    def exit(self) -> Exit:
+        return self.problems[0].exit
+
+    def __str__(self) -> str:
+        parts = [str(problem) for problem in self.problems[:SHOWN]]
+        more = len(self.problems) - SHOWN
+        if more > 0:
+            parts.append(f"and {more} more")
+        return "\n".join(parts)
