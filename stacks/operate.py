@@ -1,0 +1,141 @@
+"""Asking for an engine operation and watching it: it is a process with a folder, so it can be adopted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from compiler.spec import StackSpec
+from stacks import home, process
+from stacks.process import Identity
+
+
+class Kind(str, Enum):
+    """What an operation does to its stack."""
+
+    UP = "up"
+    PREVIEW = "preview"
+    DESTROY = "destroy"
+    REFRESH = "refresh"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One wish about one stack.
+
+    `lost` are ids of nodes known to be gone: `up` replaces what the state still shows of them. `env` holds
+    the user's PULUMI_* variables, which win over our defaults. `purge` lets `destroy` forget what it cannot
+    delete.
+    """
+
+    id: str
+    kind: Kind
+    spec: StackSpec
+    lost: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    purge: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", Kind(self.kind))
+
+    def to_data(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "kind": self.kind.value,
+            "spec": self.spec.to_data(),
+            "lost": list(self.lost),
+            "env": dict(self.env),
+            "purge": self.purge,
+        }
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Request:
+        return cls(
+            id=data["id"],
+            kind=Kind(data["kind"]),
+            spec=StackSpec.from_data(data["spec"]),
+            lost=tuple(data.get("lost", ())),
+            env=dict(data.get("env", {})),
+            purge=bool(data.get("purge", False)),
+        )
+
+
+REQUEST, OWNER, EVENTS, RESULT = "request.json", "owner.json", "events.jsonl", "result.json"
+"""Files of an operation's folder."""
+
+
+def start(request: Request, folder: Path) -> Identity:
+    """Write the request and start its process, detached from this one. Returns at once.
+
+    Starting a folder again whose process was killed repeats the request; the lease keeps two from meeting.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / RESULT).unlink(missing_ok=True)
+    home.write_json(folder / REQUEST, request.to_data())
+    with open(folder / "output.txt", "ab") as output:
+        # Started in its own folder: `-m` puts the working directory first on sys.path.
+        child = subprocess.Popen(
+            [sys.executable, "-m", "stacks.operation", str(folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=folder,
+            env=os.environ,
+            start_new_session=True,
+        )
+    who = process.identity(child.pid)
+    home.write_json(folder / OWNER, who.to_data())
+    # Somebody has to collect its exit status, or it stays as a zombie.
+    threading.Thread(target=child.wait, name=f"operation-{child.pid}", daemon=True).start()
+    return who
+
+
+def read(folder: Path, offset: int) -> tuple[list[dict[str, Any]], int]:
+    """Whole events since byte `offset`, and the offset to ask from next time."""
+    try:
+        with open(folder / EVENTS, "rb") as file:
+            file.seek(offset)
+            content = file.read()
+    except FileNotFoundError:
+        return [], offset
+    whole = content[: content.rfind(b"\n") + 1]
+    events = []
+    for line in whole.splitlines():
+        try:
+            events.append(json.loads(line))
+        except ValueError:  # what a power cut left
+            continue
+    return events, offset + len(whole)
+
+
+def owner(folder: Path) -> Identity | None:
+    """The process that carries out, or carried out, the operation."""
+    data = home.read_json(folder / OWNER)
+    return Identity.from_data(data) if data else None
+
+
+def result(folder: Path) -> dict[str, Any] | None:
+    """What came out, or None while it runs (or after it was killed: see `running`)."""
+    data: dict[str, Any] | None = home.read_json(folder / RESULT)
+    return data
+
+
+def running(folder: Path) -> bool:
+    """Is its process alive?"""
+    who = owner(folder)
+    return who is not None and process.alive(who)
+
+
+def stop(folder: Path) -> None:
+    """Ask the operation to end soon and cleanly; it still writes a result."""
+    if who := owner(folder):
+        process.send(who, signal.SIGTERM)
