@@ -117,6 +117,21 @@ def _place_lines(place: Place) -> str:
     return f"{where}    {shown.strip()}\n{caret}"
 
 
+def quote(text: str) -> str:
+    """A piece of the user's input in backticks: one line, no control characters, cut when long."""
+    shown = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text[:80])
+    return f"`{shown}{'…' if len(text) > 80 else ''}`"
+
+
+def nearest(word: str, words: Iterable[str]) -> str | None:
+    """What was probably meant by `word`, whatever its case; None when nothing is near."""
+    import difflib
+
+    by_lower = {known.lower(): known for known in words}
+    found = difflib.get_close_matches(word[:80].lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[found[0]] if found else None
+
+
 class Problems(Exception):
     """Everything wrong that one stage found; the only exception a user is meant to meet."""
 
