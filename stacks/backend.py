@@ -1,0 +1,130 @@
+"""Where the state is kept and how it is encrypted: embedded defaults, unless the user says otherwise."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from compiler.problem import Problem, Problems
+from stacks import home
+
+SECRETS_PROVIDER = "SKYWRIGHT_SECRETS_PROVIDER"
+"""Names a secrets provider of Pulumi (`awskms://...`) for new stacks of a shared backend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A settled choice. `env` is the whole environment of engine processes; file backends have a `folder`."""
+
+    url: str
+    embedded: bool
+    folder: Path | None
+    secrets_provider: str | None
+    env: Mapping[str, str]
+
+    @property
+    def pulumi_home(self) -> Path:
+        return Path(self.env["PULUMI_HOME"])
+
+
+def settle(user: Mapping[str, str]) -> Backend:
+    """The backend for somebody whose environment has `user` (PULUMI_* and what goes with it).
+
+    PULUMI_* of this process do not count: it may serve another terminal than the one it was started from.
+    Raises Problems engine/no-secrets-provider, engine/backend-unreachable, engine/disk-full.
+    """
+    root = home.home()
+    state = root / "state"
+    url = user.get("PULUMI_BACKEND_URL") or f"file://{state}"
+    embedded = url == f"file://{state}"
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")}
+    env |= {
+        "PULUMI_HOME": str(root / "pulumi"),
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "PULUMI_AUTOMATION_API": "true",
+        "PULUMI_DEBUG_COMMANDS": "true",  # `--event-log` is one of them
+        # An operation's folder starts without the stack's encryption settings: the state has them too.
+        "PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER": "true",
+        "PULUMI_SUPPRESS_NEO_LINK": "true",
+        "PULUMI_LOG_ROTATION_MAX_AGE_DAYS": "7",
+        "PULUMI_LOG_ROTATION_MAX_TOTAL_MB": "20",
+    }
+    env |= user
+    env["PULUMI_BACKEND_URL"] = url
+    provider = user.get(SECRETS_PROVIDER)
+    named = provider or "PULUMI_CONFIG_PASSPHRASE" in user or "PULUMI_CONFIG_PASSPHRASE_FILE" in user
+    try:
+        if embedded:
+            state.mkdir(mode=0o700, exist_ok=True)
+            env.setdefault("PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS", "true")
+            if not named:
+                env["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(_passphrase(root))
+        elif not named and not url.startswith(("https://", "http://")):
+            raise Problems(
+                Problem(
+                    "engine/no-secrets-provider",
+                    f"the state backend {_shown(url)} is shared, and nothing says how secrets are encrypted",
+                    hint="set PULUMI_CONFIG_PASSPHRASE_FILE (or PULUMI_CONFIG_PASSPHRASE),\n"
+                    f"or name a secrets provider of Pulumi: {SECRETS_PROVIDER}=awskms://alias/…",
+                )
+            )
+        Path(env["PULUMI_HOME"]).expanduser().mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Problems(refused(error)) from None
+    return Backend(url, embedded, _folder(url), provider, env)
+
+
+def refused(error: OSError) -> Problem:
+    """What the machine refused, as a Problem."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = f": {error.filename}" if error.filename else ""
+        return Problem(
+            "engine/disk-full", f"no space left on the disk{where}", hint="free some space, then repeat"
+        )
+    where = f"{error.filename}: " if error.filename else ""
+    return Problem("engine/backend-unreachable", f"the state cannot be kept: {where}{error.strerror}")
+
+
+def _folder(url: str) -> Path | None:
+    if not url.startswith("file://"):
+        return None
+    path = url.removeprefix("file://")
+    folder = Path(path).expanduser()
+    if not folder.is_absolute():
+        raise Problems(
+            Problem(
+                "engine/backend-unreachable",
+                f"PULUMI_BACKEND_URL={url} is relative, and would mean another folder to every process",
+                hint=f"PULUMI_BACKEND_URL=file://{folder.absolute()}",
+            )
+        )
+    if not folder.is_dir():
+        raise Problems(Problem("engine/backend-unreachable", f"the state folder {folder} does not exist"))
+    return folder
+
+
+def _passphrase(root: Path) -> Path:
+    """Random, and made once: two first operations must not each write their own."""
+    path = root / "passphrase"
+    if not path.exists():
+        draft = root / f".passphrase.{os.getpid()}"
+        home.write(draft, secrets.token_urlsafe(32).encode() + b"\n")
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path
+
+
+def _shown(url: str) -> str:
+    """Without what may be a password."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return f"{parts.scheme}://{host}{parts.path}"

@@ -1,0 +1,290 @@
+"""Runs the Pulumi engine on one stack from a private folder: the only importer of pulumi.automation."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent import futures
+from pathlib import Path
+from typing import Any
+
+from compiler.problem import Problem, Problems
+from compiler.spec import StackSpec
+from stacks import cloud, home, process, refusal
+from stacks.backend import Backend
+from stacks.process import Identity
+from stacks.refusal import Refused
+from stacks.state import State
+
+OWN_PROVIDER = frozenset({"local"})
+"""Clouds that need no other provider than ours: nothing is to be downloaded for them."""
+
+MARK = "SKYWRIGHT_ENGINE_OF"
+"""In the environment of every engine and provider process: which stack they were started for."""
+
+
+def download(root: str) -> None:
+    """Let the SDK's installer put its engine into `root`. Raises what it raises."""
+    from pulumi.automation import PulumiCommand
+
+    PulumiCommand.install(root=root)
+
+
+class Session:
+    """The engine on one stack. `folder` is private to the caller and gets Pulumi's project files.
+
+    Every method runs one CLI process to its end and raises Refused when it failed; `kill` and `interrupt` may
+    be called from another thread. `started` is told about each process that may write state.
+    """
+
+    def __init__(
+        self,
+        cli: Path,
+        spec: StackSpec,
+        backend: Backend,
+        folder: Path,
+        started: Callable[[Identity | None], None] = lambda who: None,
+    ) -> None:
+        self.spec, self.backend = spec, backend
+        self._cli, self._folder, self._started = cli, folder, started
+        self._child: subprocess.Popen[str] | None = None
+        self._stopped = threading.Event()
+        self._stack = f"organization/{spec.project}/{spec.stack}"
+        if backend.url.startswith(("http://", "https://")):
+            self._stack = spec.stack  # belongs to whoever is logged in there
+        self.mark = mark(backend, spec)
+        self._env = {**backend.env, MARK: self.mark}
+        if spec.cloud in OWN_PROVIDER:
+            self._env.setdefault("PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", "true")
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        project = {"name": spec.project, "runtime": "python", "main": "."}
+        home.write(folder / "Pulumi.yaml", json.dumps(project).encode())  # JSON is YAML
+        # The SDK takes half a second to import: meanwhile the first commands run.
+        threading.Thread(target=_import_sdk, name="import-sdk", daemon=True).start()
+
+    # The stack and its state.
+
+    def state(self) -> State | None:
+        """The stack's state, or None where there is no such stack."""
+        try:
+            return State.from_data(json.loads(self._run("stack", "export", *self._of)))
+        except Refused as refused:
+            if refusal.NO_STACK.search(refused.text):
+                return None
+            raise
+
+    def restore(self, data: Mapping[str, Any]) -> None:
+        """Replace the stack's state by an edited export."""
+        draft = self._folder / "import.json"
+        home.write(draft, json.dumps(data).encode())
+        try:
+            self._run("stack", "import", "--file", str(draft), *self._of)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def init(self) -> None:
+        """Make the stack."""
+        provider = self.backend.secrets_provider
+        extra = ["--secrets-provider", provider] if provider else []
+        self._run("stack", "init", "--no-select", *extra, *self._of)
+
+    def unlock(self) -> None:
+        """Remove the lock that a dead engine left. The caller has shown that it is dead."""
+        self._run("cancel", "--yes", *self._of)
+
+    def remove(self, force: bool = False) -> None:
+        """Remove the stack: an empty one, or by `force` what its state still holds."""
+        self._run("stack", "rm", "--yes", *(["--force"] if force else []), *self._of)
+
+    # The program.
+
+    def preview(self, hear: Callable[[dict[str, Any]], None], replace: Sequence[str] = ()) -> None:
+        self._engine("preview", hear, _replacing(replace))
+
+    def up(self, hear: Callable[[dict[str, Any]], None], replace: Sequence[str] = ()) -> None:
+        self._engine("up", hear, ["--yes", "--skip-preview", *_replacing(replace)])
+
+    def refresh(self, hear: Callable[[dict[str, Any]], None]) -> None:
+        self._engine("refresh", hear, ["--yes", "--skip-preview"])
+
+    def destroy(self, hear: Callable[[dict[str, Any]], None]) -> None:
+        self._engine("destroy", hear, ["--yes", "--skip-preview"])
+
+    def interrupt(self) -> None:
+        """Ask the running command to finish what it is at and end; the next ones are refused."""
+        self._stopped.set()
+        child = self._child
+        if child is not None and child.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                child.send_signal(signal.SIGINT)
+
+    @property
+    def interrupted(self) -> bool:
+        return self._stopped.is_set()
+
+    def kill(self) -> None:
+        """End the running command and every process it started, at once."""
+        self._stopped.set()
+        child = self._child
+        if child is not None and child.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                kill(process.identity(child.pid))
+
+    # Processes.
+
+    @property
+    def _of(self) -> tuple[str, str]:
+        return ("--stack", self._stack)
+
+    def _engine(self, verb: str, hear: Callable[[dict[str, Any]], None], arguments: Iterable[str]) -> None:
+        """One command whose program runs here, when the engine asks for it; events are streamed to `hear`."""
+        import grpc
+        from google.protobuf import empty_pb2
+        from pulumi.automation._server import LanguageServer
+        from pulumi.runtime.proto import events_pb2_grpc, language_pb2_grpc
+
+        raised: list[BaseException] = []
+
+        def program() -> None:
+            try:
+                cloud(self.spec.cloud).build(self.spec)
+            except BaseException as error:
+                raised.append(error)
+                raise
+
+        class Events(events_pb2_grpc.EventsServicer):
+            def StreamEvents(self, request_iterator: Any, context: Any) -> Any:
+                for request in request_iterator:
+                    hear(json.loads(request.event))
+                return empty_pb2.Empty()
+
+        server = grpc.server(futures.ThreadPoolExecutor(max_workers=8))
+        language_pb2_grpc.add_LanguageRuntimeServicer_to_server(LanguageServer(program), server)
+        events_pb2_grpc.add_EventsServicer_to_server(Events(), server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        client = ["--client", f"127.0.0.1:{port}", "--exec-kind", "auto.inline"]
+        try:
+            self._run(verb, *arguments, *client, "--event-log", f"tcp://127.0.0.1:{port}", *self._of)
+        except Refused:
+            if raised:
+                raise refusal.program(raised[0]) from raised[0]
+            raise
+        finally:
+            server.stop(0)
+
+    def _run(self, *arguments: str) -> str:
+        verb = " ".join(arguments[:2]) if arguments[0] == "stack" else arguments[0]
+        if self._stopped.is_set():
+            raise Refused(verb, "interrupted")
+        child = subprocess.Popen(
+            [self._cli, "--non-interactive", "--color", "never", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=self._folder,
+            env=self._env,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
+        self._child = child
+        try:
+            if verb not in ("stack export", "preview"):
+                self._started(process.identity(child.pid))
+            if self._stopped.is_set():  # asked for between the check above and the start
+                child.send_signal(signal.SIGINT)
+            out, err = child.communicate()
+        finally:
+            if child.poll() is None:
+                kill(process.identity(child.pid))
+                child.wait()
+            self._child = None
+        if child.returncode != 0:
+            raise Refused(verb, err.strip() or out.strip() or f"exit code {child.returncode}")
+        return out
+
+
+def mark(backend: Backend, spec: StackSpec) -> str:
+    """The value of MARK for one stack of one backend."""
+    return f"{backend.url} {spec.project}/{spec.stack}"
+
+
+def kill(engine: Identity) -> None:
+    """End an engine process and all it started: providers run in process groups of their own."""
+    family = [engine, *process.descendants(engine.pid)] if process.alive(engine) else []
+    for member in family:
+        process.end(member)
+
+
+def end_leftovers(wanted: str, noted: Identity | None) -> None:
+    """End what a killed operation left running. Raises Problems lock/held when the system does not let us."""
+    found = leftovers(wanted)
+    try:
+        if noted:
+            kill(noted)
+        for who in found:
+            kill(who)
+    except PermissionError:
+        who = noted or found[0]
+        raise Problems(
+            Problem(
+                "lock/held",
+                f"the engine of an operation that was killed still runs as another user, process {who.pid}",
+                hint="wait for it to end, or have that user end it",
+            )
+        ) from None
+
+
+def leftovers(wanted: str) -> list[Identity]:
+    """Living engine and provider processes with this MARK: what a killed operation left running."""
+    found = []
+    for pid, words, env in _processes():
+        # Jobs of a node have no business with the mark, but if one inherited it, it is not ours to end.
+        if env.get(MARK) == wanted and any("pulumi" in os.path.basename(word) for word in words[:2]):
+            with contextlib.suppress(ProcessLookupError):
+                found.append(process.identity(pid))
+    return [who for who in found if who.pid != os.getpid() and process.alive(who)]
+
+
+def _processes() -> Iterable[tuple[int, list[str], dict[str, str]]]:
+    """Pid, command and environment of the processes of this user."""
+    if not os.path.isdir("/proc/self"):
+        yield from _processes_by_ps()
+        return
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            command = Path("/proc", entry, "cmdline").read_bytes()
+            content = Path("/proc", entry, "environ").read_bytes()
+        except OSError:
+            continue
+        pairs = (item.partition(b"=") for item in content.split(b"\0") if b"=" in item)
+        env = {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
+        yield int(entry), [os.fsdecode(word) for word in command.split(b"\0")], env
+
+
+def _processes_by_ps() -> Iterable[tuple[int, list[str], dict[str, str]]]:
+    done = subprocess.run(["ps", "-A", "-E", "-ww", "-o", "pid=,command="], capture_output=True, text=True)
+    for line in done.stdout.splitlines():
+        pid, _, rest = line.strip().partition(" ")
+        # The environment follows the command, and values may hold spaces: the mark is looked for as it is.
+        _, _, value = rest.partition(f"{MARK}=")
+        parts = value.split(" ")
+        yield int(pid), rest.split(" "), {MARK: " ".join(parts[:2])}
+
+
+def _replacing(urns: Sequence[str]) -> list[str]:
+    return [word for urn in urns for word in ("--replace", urn)]
+
+
+def _import_sdk() -> None:
+    import grpc  # noqa: F401
+    import pulumi.automation._server
+    import pulumi.runtime.proto  # noqa: F401

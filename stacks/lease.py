@@ -1,0 +1,285 @@
+"""One writer per stack: a lease with a fencing token, kept beside the Pulumi state by conditional writes."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import getpass
+import hashlib
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from compiler.problem import Problem, Problems
+from stacks import home, process
+from stacks.process import Identity
+
+RENEW_S = 5.0
+GIVE_UP_S = 20.0
+"""An owner that could not renew for this long stops writing, before anybody may take its lease."""
+EXPIRES_S = 30.0
+
+
+def place() -> str:
+    """Host, boot and pid namespace: where it is equal, pids can be compared."""
+    try:
+        namespace = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        namespace = "-"
+    return f"{socket.gethostname()} {process.boot_id()} {namespace}"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What stands in a lease. Without `owner` it is free; `token` only ever grows; `beat` counts renewals.
+
+    `engine` is the CLI process of the owner, `since` unix seconds.
+    """
+
+    token: int
+    beat: int = 0
+    owner: Identity | None = None
+    place: str = ""
+    who: str = ""
+    what: str = ""
+    since: float = 0.0
+    engine: Identity | None = None
+
+    def to_data(self) -> dict[str, Any]:
+        return {
+            "token": self.token,
+            "beat": self.beat,
+            "owner": self.owner.to_data() if self.owner else None,
+            "place": self.place,
+            "who": self.who,
+            "what": self.what,
+            "since": self.since,
+            "engine": self.engine.to_data() if self.engine else None,
+        }
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Record:
+        owner, engine = data.get("owner"), data.get("engine")
+        return cls(
+            token=data["token"],
+            beat=data["beat"],
+            owner=Identity.from_data(owner) if owner else None,
+            place=data["place"],
+            who=data["who"],
+            what=data["what"],
+            since=data["since"],
+            engine=Identity.from_data(engine) if engine else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A stored lease: its bytes, and how long ago it was written by the store's own clock."""
+
+    content: bytes
+    age_s: float
+
+
+class Carrier(Protocol):
+    """Where leases of one backend are kept. Every write is conditional on the bytes that were read before."""
+
+    def read(self, key: str) -> Entry | None: ...
+
+    def write(self, key: str, content: bytes, expected: bytes | None) -> bool:
+        """Store `content` if the lease still is `expected` (None: absent); False when somebody was first."""
+        ...
+
+    def remove(self, key: str, expected: bytes) -> bool: ...
+
+
+class FileCarrier:
+    """Leases as files under `<root>/.skywright/leases`, written under one short file lock."""
+
+    def __init__(self, root: Path) -> None:
+        self.folder = root / ".skywright" / "leases"
+
+    def read(self, key: str) -> Entry | None:
+        with self._alone():
+            return self._read(key)
+
+    def write(self, key: str, content: bytes, expected: bytes | None) -> bool:
+        with self._alone():
+            now = self._read(key)
+            if (now.content if now else None) != expected:
+                return False
+            path = self._path(key)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for draft in path.parent.glob(f".{path.name}.*"):  # of a writer that was killed: we are alone
+                draft.unlink()
+            home.write(path, content)
+            return True
+
+    def remove(self, key: str, expected: bytes) -> bool:
+        with self._alone():
+            now = self._read(key)
+            if now is None or now.content != expected:
+                return False
+            path = self._path(key)
+            path.unlink()
+            with contextlib.suppress(OSError):  # other stacks of the project are in it
+                path.parent.rmdir()
+            return True
+
+    def _read(self, key: str) -> Entry | None:
+        path = self._path(key)
+        try:
+            content = path.read_bytes()
+            written = path.stat().st_mtime
+        except FileNotFoundError:
+            return None
+        # The lock file was just touched: the file system's own clock, whoever serves it.
+        now = (self.folder / "lock").stat().st_mtime
+        return Entry(content, max(0.0, now - written))
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.json"
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open(self.folder / "lock", "a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            os.utime(lock.fileno())
+            yield
+
+
+def carrier(folder: Path | None, url: str) -> Carrier:
+    """The carrier of a backend: beside a file backend's state.
+
+    Other backends are guarded by Pulumi's own lock; their lease excludes the operations of this user only.
+    """
+    if folder is not None:
+        return FileCarrier(folder)
+    return FileCarrier(home.home() / "leases" / hashlib.sha256(url.encode()).hexdigest()[:16])
+
+
+class Lease:
+    """The right to write one stack, held by this process. Made by `acquire`."""
+
+    def __init__(self, carrier: Carrier, key: str, record: Record, previous: Record | None) -> None:
+        self.token = record.token
+        self.previous = previous
+        """The holder that ended without releasing: what it left has to be cleaned up."""
+        self._carrier, self._key, self._record = carrier, key, record
+        self._mutex = threading.Lock()
+        self._done = threading.Event()
+
+    def keep(self, lost: Callable[[str], None]) -> None:
+        """Renew in a thread until released; `lost` is called there, once, with what happened."""
+        threading.Thread(target=self._renew, args=(lost,), name="lease", daemon=True).start()
+
+    def note_engine(self, engine: Identity | None) -> None:
+        """Write down the engine's process, for whoever cleans up after a kill. Raises Problems lock/lost."""
+        if not self._write(engine=engine):
+            raise Problems(Problem("lock/lost", f"another operation has taken the lease of {self._key}"))
+
+    def release(self) -> None:
+        """Let others write. The token stays, so that the next one is greater."""
+        self._done.set()
+        with contextlib.suppress(OSError):
+            self._write(owner=None, engine=None, place="", who="", what="", since=0.0)
+
+    def forget(self) -> None:
+        """Release, and leave no file: for a stack that is gone."""
+        self._done.set()
+        with contextlib.suppress(OSError), self._mutex:
+            self._carrier.remove(self._key, _content(self._record))
+
+    def _write(self, **changes: Any) -> bool:
+        with self._mutex:
+            record = replace(self._record, beat=self._record.beat + 1, **changes)
+            if not self._carrier.write(self._key, _content(record), _content(self._record)):
+                return False
+            self._record = record
+            return True
+
+    def _renew(self, lost: Callable[[str], None]) -> None:
+        renewed = time.monotonic()
+        while not self._done.wait(RENEW_S):
+            try:
+                if not self._write():
+                    if not self._done.is_set():
+                        lost("another operation has taken the lease")
+                    return
+                renewed = time.monotonic()
+            except OSError as error:
+                if time.monotonic() - renewed > GIVE_UP_S:
+                    lost(f"the lease could not be renewed: {error}")
+                    return
+
+
+def acquire(carrier: Carrier, project: str, stack: str, what: str) -> Lease:
+    """Become the only writer of a stack. `what` tells others what is being done. Raises Problems lock/held.
+
+    A holder on this machine that is dead is replaced at once; one elsewhere when its lease has expired.
+    """
+    key = f"{project}/{stack}"
+    while True:
+        entry = carrier.read(key)
+        old = _record(entry)
+        if entry and old and old.owner:
+            _refuse_while_held(key, old, entry.age_s)
+        mine = Record(
+            # Greater than any token before, even when the lease of a removed stack was forgotten.
+            token=max((old.token if old else 0) + 1, int(time.time())),
+            owner=process.identity(),
+            place=place(),
+            who=_user(),
+            what=what,
+            since=time.time(),
+            # Stays until its process is known to be gone: this owner may be killed before it looked.
+            engine=old.engine if old and old.owner else None,
+        )
+        if carrier.write(key, _content(mine), entry.content if entry else None):
+            return Lease(carrier, key, mine, old if old and old.owner else None)
+
+
+def _refuse_while_held(key: str, old: Record, age_s: float) -> None:
+    assert old.owner is not None
+    here = old.place == place()
+    if (here and not process.alive(old.owner)) or (not here and age_s >= EXPIRES_S):
+        return
+    host = old.place.split(" ")[0]
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(old.since))
+    holder = f"{old.who} on {host}, process {old.owner.pid}"
+    hint = (
+        "wait for it to end"
+        if here
+        else f"if it was killed, its lease ends {EXPIRES_S:.0f} s after its last sign"
+    )
+    raise Problems(
+        Problem(
+            "lock/held", f"stack {key} is being written by {holder}: {old.what}, since {since}", hint=hint
+        )
+    )
+
+
+def _record(entry: Entry | None) -> Record | None:
+    if entry is None:
+        return None
+    try:
+        return Record.from_data(json.loads(entry.content))
+    except (ValueError, KeyError, TypeError):
+        return None  # not ours, or of a version to come: nobody can be shown to hold it
+
+
+def _content(record: Record) -> bytes:
+    return json.dumps(record.to_data(), sort_keys=True).encode() + b"\n"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())

@@ -1,0 +1,320 @@
+"""One engine operation as a process of its own: `python -m stacks.operation FOLDER`."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from compiler.problem import Problem, Problems
+from stacks import backend, cloud, engine, home, install, lease, operate, plugins, process, refusal
+from stacks.cloud import Failure
+from stacks.engine import Session
+from stacks.events import Listener
+from stacks.operate import Kind, Request
+from stacks.refusal import Refused
+from stacks.resume import resume
+from stacks.state import State
+
+ROOM = 64 * 1024
+"""Bytes kept free for the result, so that a full disk can still be told."""
+
+
+class Operation:
+    """Carries out one request. A kill may cut off every step: the same request again ends in its wish."""
+
+    def __init__(self, folder: Path, request: Request) -> None:
+        self.folder, self.request, self.spec = folder, request, request.spec
+        self.cloud = cloud(self.spec.cloud)
+        self._started = time.monotonic()
+        self._engine_s = 0.0
+        self._events = open(folder / operate.EVENTS, "ab", buffering=0)  # noqa: SIM115
+        self._mutex = threading.Lock()
+        self._listener = Listener(self.tell)
+        self._session: Session | None = None
+        self._lease: lease.Lease | None = None
+        self._stopping = threading.Event()
+        self._resources = 0
+        self._nodes: list[dict[str, Any]] = []
+
+    # Telling.
+
+    def tell(self, row: dict[str, Any]) -> None:
+        """Append one event; readers take whole lines."""
+        line = json.dumps({"at": round(time.time(), 3), **row}, ensure_ascii=False).encode() + b"\n"
+        with self._mutex, contextlib.suppress(OSError):  # a full disk is told by the result
+            self._events.write(line)
+
+    @contextlib.contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        self.tell({"type": "step", "name": name, "status": "started"})
+        started = time.monotonic()
+        yield
+        seconds = round(time.monotonic() - started, 3)
+        self.tell({"type": "step", "name": name, "status": "done", "seconds": seconds})
+
+    # Being stopped.
+
+    def stop(self) -> None:
+        """SIGTERM: let the engine finish what it is at, then end."""
+        self._stopping.set()
+        if self._session:
+            self._session.interrupt()
+
+    def _lost(self, why: str) -> None:
+        """The lease is gone: whoever has it may write already, so nothing here may go on."""
+        if self._session:
+            self._session.kill()
+        problem = Problem("lock/lost", f"stopped before the work was done: {why}", hint="repeat the command")
+        self._finish(problem, None)
+        os._exit(problem.exit)
+
+    # Working.
+
+    def run(self) -> int:
+        """Do what was asked, write the result, return the exit code."""
+        problem: Problem | None = None
+        failure: Failure | None = None
+        try:
+            self._prepare_and_work()
+        except Problems as problems:
+            problem = problems.problems[0]
+        except Refused as refused:
+            problem, failure = self._judge(refused)
+        except OSError as error:
+            problem = backend.refused(error)
+        if problem:
+            problem = self._with_left_behind(problem)
+        if self._lease:
+            self._lease.release()
+        self._finish(problem, failure)
+        return problem.exit if problem else 0
+
+    def _prepare_and_work(self) -> None:
+        with self._step("engine"):
+            cli = install.ensure(
+                lambda text: self.tell({"type": "diagnostic", "severity": "info", "text": text})
+            )
+            settled = backend.settle(self.request.env)
+            if self.spec.cloud in engine.OWN_PROVIDER:
+                plugins.keep(settled.pulumi_home)
+        session = Session(cli.path, self.spec, settled, self.folder / "work", self._note_engine)
+        self._session = session
+        if self._stopping.is_set():
+            session.interrupt()
+        if self.request.kind is Kind.PREVIEW:
+            self._preview(cli.path, settled, session)
+            return
+        with self._step("lease"):
+            carrier = lease.carrier(settled.folder, settled.url)
+            what = f"{self.request.kind.value} of {self.spec.deployment}"
+            self._lease = lease.acquire(carrier, self.spec.project, self.spec.stack, what)
+            self._lease.keep(self._lost)
+            if self._lease.previous:
+                engine.end_leftovers(session.mark, self._lease.previous.engine)
+        state = session.state()
+        killed = self._lease.previous is not None
+        if killed or (state and state.pending):
+            with self._step("resume"):
+                state = resume(session, self.cloud, state, killed, self.tell)
+        if self.request.kind is Kind.DESTROY:
+            self._destroy(session, state)
+        else:
+            self._change(session, state)
+
+    def _note_engine(self, who: process.Identity | None) -> None:
+        if self._lease:
+            self._lease.note_engine(who)
+
+    def _change(self, session: Session, state: State | None) -> None:
+        if state is None:
+            if self.request.kind is Kind.REFRESH:
+                return
+            with self._step("init"):
+                session.init()
+                if self._lease and self._lease.previous:
+                    session.unlock()  # a lock may have outlived its stack
+        with self._step(self.request.kind.value), self._engine_time():
+            if self.request.kind is Kind.REFRESH:
+                session.refresh(self._listener.hear)
+            else:
+                lost = state.urns(self.request.lost) if state else []
+                session.up(self._listener.hear, lost)
+        exported = (self._listener.outputs or {}).get("nodes")
+        if self.request.kind is Kind.UP and isinstance(exported, list):
+            self._nodes = [{key: row.get(key) for key in ("rank", "id", "address")} for row in exported]
+            self._resources = self._after(state)
+        else:
+            self._look(session)
+
+    def _after(self, state: State | None) -> int:
+        changes = self._listener.changes
+        before = len(state.counted) if state else 0
+        return before + changes["create"] - changes["delete"]
+
+    def _preview(self, cli: Path, settled: backend.Backend, session: Session) -> None:
+        """A stack that does not exist is previewed on an empty state of its own: nothing is left behind."""
+        state = session.state()
+        replace = state.urns(self.request.lost) if state else []
+        scratch = self.folder / "scratch"
+        try:
+            if state is None:
+                with self._step("init"):
+                    session = self._scratch(cli, settled, scratch)
+            with self._step("preview"), self._engine_time():
+                session.preview(self._listener.hear, replace)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        self._nodes = state.nodes() if state else []
+        self._resources = len(state.counted) if state else 0
+
+    def _scratch(self, cli: Path, settled: backend.Backend, folder: Path) -> Session:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        url = f"file://{folder}"
+        env = {name: value for name, value in settled.env.items() if name != "PULUMI_CONFIG_PASSPHRASE_FILE"}
+        env |= {"PULUMI_BACKEND_URL": url, "PULUMI_CONFIG_PASSPHRASE": ""}
+        session = Session(cli, self.spec, backend.Backend(url, False, folder, None, env), folder / "work")
+        self._session = session
+        if self._stopping.is_set():
+            session.interrupt()
+        session.init()
+        return session
+
+    def _destroy(self, session: Session, state: State | None) -> None:
+        if state is not None:
+            with self._step("destroy"), self._engine_time():
+                try:
+                    session.destroy(self._listener.hear)
+                except Refused:
+                    if not self.request.purge or session.interrupted:
+                        raise
+            with self._step("remove"):
+                session.remove(force=self.request.purge)
+        if self.request.purge:
+            self._purge()
+        if session.backend.embedded and session.backend.folder:
+            _forget_stack(session.backend.folder, self.spec.project, self.spec.stack)
+        assert self._lease is not None
+        self._lease.forget()
+        self._lease = None
+
+    def _purge(self) -> None:
+        """What the provider could not delete is deleted behind its back, as far as the cloud lets us."""
+        for node in self.cloud.inventory(self.spec.project):
+            if node.deployment == self.spec.deployment:
+                self.cloud.remove(node.node)
+
+    @contextlib.contextmanager
+    def _engine_time(self) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self._engine_s += time.monotonic() - started
+
+    # Results.
+
+    def _judge(self, refused: Refused) -> tuple[Problem, Failure | None]:
+        if self._stopping.is_set():
+            text = "stopped before the work was done"
+            return Problem("engine/stopped", text, hint="repeat the command to go on"), None
+        return refusal.problem(refused, self._listener.errors, self.cloud)
+
+    def _look(self, session: Session) -> None:
+        state = session.state()
+        self._nodes = state.nodes() if state else []
+        self._resources = len(state.counted) if state else 0
+
+    def _with_left_behind(self, problem: Problem) -> Problem:
+        if self.request.kind is Kind.PREVIEW or self._lease is None or self._session is None:
+            return problem
+        try:
+            settled = self._session.backend
+            cli = install.find()
+            assert cli is not None
+            self._look(Session(cli.path, self.spec, settled, self.folder / "work"))
+        except (Refused, Problems, OSError):
+            return problem
+        if not self._resources:
+            return problem
+        names = ", ".join(f"node {row['rank']} ({row['id']})" for row in self._nodes) or "resources"
+        return problem.with_left_behind(f"{names}; remove: invoke down {self.spec.deployment}")
+
+    def _finish(self, problem: Problem | None, failure: Failure | None) -> None:
+        """Write the result; the request loses the environment, which may hold a passphrase."""
+        listener = self._listener
+        result = {
+            "ok": problem is None,
+            "problem": problem.to_data() if problem else None,
+            "failure": failure.value if failure else None,
+            "nodes": self._nodes,
+            "changes": dict(listener.changes),
+            "steps": listener.steps,
+            "resources": self._resources,
+            "seconds": {
+                "total": round(time.monotonic() - self._started, 3),
+                "engine": round(self._engine_s, 3),
+            },
+        }
+        (self.folder / "room").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            request = {**self.request.to_data(), "env": {}}
+            home.write_json(self.folder / operate.REQUEST, request)
+        home.write_json(self.folder / operate.RESULT, result)
+
+
+def _forget_stack(root: Path, project: str, stack: str) -> None:
+    """`stack rm` leaves a backup of the empty state and empty folders; of ours nothing is to stay."""
+    pulumi = root / ".pulumi"
+    for left in (pulumi / "stacks" / project).glob(f"{stack}.json*"):
+        if not left.name.endswith(".json"):
+            left.unlink(missing_ok=True)
+    shutil.rmtree(pulumi / "history" / project / stack, ignore_errors=True)
+    shutil.rmtree(pulumi / "backups" / project / stack, ignore_errors=True)
+    for folder in (
+        pulumi / "locks" / "organization" / project / stack,
+        pulumi / "locks" / "organization" / project,
+        pulumi / "history" / project,
+        pulumi / "stacks" / project,
+    ):
+        with contextlib.suppress(OSError):  # other stacks are in it
+            folder.rmdir()
+
+
+def main(folder: Path) -> int:
+    """Carry out the request in `folder`. Returns the exit code; the answer is in the folder's result."""
+    with open(folder / "lock", "a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return 0  # started twice: the other one is at it
+        if operate.result(folder) is not None:
+            return 0
+        home.write_json(folder / operate.OWNER, process.identity().to_data())
+        (folder / "room").write_bytes(b"\0" * ROOM)
+        request = Request.from_data(home.read_json(folder / operate.REQUEST))
+        operation = Operation(folder, request)
+        signal.signal(signal.SIGTERM, lambda *_: operation.stop())
+        signal.signal(signal.SIGINT, lambda *_: operation.stop())
+        return operation.run()
+
+
+if __name__ == "__main__":
+    code = 1
+    try:
+        code = main(Path(sys.argv[1]).absolute())
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if sys.exc_info()[0] is None:
+            # Not joined by a normal exit: threads of gRPC that wait for an engine which was killed.
+            os._exit(code)

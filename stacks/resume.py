@@ -1,0 +1,34 @@
+"""Cleans up after an operation that was killed: its processes are dead, now its half-done work is settled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from stacks.cloud import Cloud
+from stacks.engine import Session
+from stacks.state import State
+
+
+def resume(
+    session: Session, cloud: Cloud, state: State | None, killed: bool, tell: Callable[[dict[str, Any]], None]
+) -> State | None:
+    """Unlock the stack, remove nodes that its state never learnt of, clear pending operations.
+
+    `killed` says that the last holder of the lease never released it. The caller holds the lease and has ended
+    what that one left running. Deletes that were cut off need nothing: the state still has their resource, and
+    the next run repeats them. Each step may be cut off and done again.
+    """
+    if state and killed:
+        session.unlock()
+    spec = session.spec
+    known = state.ids if state else frozenset[str]()
+    for node in cloud.inventory(spec.project):
+        if node.deployment == spec.deployment and node.node not in known:
+            text = f"removing {node.node}: left by a create that was cut off"
+            tell({"type": "diagnostic", "severity": "info", "text": text})
+            cloud.remove(node.node)
+    if state and state.pending:
+        session.restore(state.settled())
+        return State.from_data(state.settled())
+    return state

@@ -1,0 +1,99 @@
+"""What an exported Pulumi state says: resources, nodes, and what an interrupted engine left unfinished."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+BOOKKEEPING = ("pulumi:pulumi:Stack", "pulumi:providers:")
+"""Types that Pulumi adds by itself and no person counts."""
+
+
+def counted(kind: str) -> bool:
+    """Is a resource of this type one that people mean?"""
+    return not kind.startswith(BOOKKEEPING)
+
+
+def name(urn: str) -> str:
+    """The name at the end of an URN: `node-1`."""
+    return urn.rpartition("::")[2]
+
+
+def rank(urn: str) -> int | None:
+    """The rank that a node resource is named after (`node-<rank>`), or None for another resource."""
+    match = re.fullmatch(r"node-(\d+)", name(urn))
+    return int(match[1]) if match else None
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One resource of a state. `deleting`: it was replaced and waits to be deleted."""
+
+    urn: str
+    kind: str
+    id: str
+    outputs: Mapping[str, Any]
+    deleting: bool
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Resource:
+        return cls(
+            urn=data["urn"],
+            kind=data["type"],
+            id=data.get("id", ""),
+            outputs=data.get("outputs") or {},
+            deleting=bool(data.get("delete", False)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A stack's state; `data` is the whole export, for giving it back."""
+
+    resources: tuple[Resource, ...]
+    pending: tuple[str, ...]
+    data: Mapping[str, Any]
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> State:
+        deployment = data.get("deployment") or {}
+        return cls(
+            resources=tuple(Resource.from_data(row) for row in deployment.get("resources") or ()),
+            pending=tuple(row["type"] for row in deployment.get("pending_operations") or ()),
+            data=data,
+        )
+
+    @property
+    def counted(self) -> tuple[Resource, ...]:
+        return tuple(resource for resource in self.resources if counted(resource.kind))
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """Every id the state knows, also of what waits to be deleted."""
+        return frozenset(resource.id for resource in self.resources if resource.id)
+
+    def urns(self, ids: Collection[str]) -> list[str]:
+        """The nodes that have one of `ids`."""
+        return [
+            resource.urn
+            for resource in self.resources
+            if resource.id in ids and not resource.deleting and rank(resource.urn) is not None
+        ]
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """Rows `{rank, id, address}` in the order of ranks."""
+        rows = [
+            {"rank": number, "id": resource.id, "address": resource.outputs.get("address")}
+            for resource in self.resources
+            if (number := rank(resource.urn)) is not None and resource.id and not resource.deleting
+        ]
+        return sorted(rows, key=lambda row: row["rank"])
+
+    def settled(self) -> dict[str, Any]:
+        """The export without pending operations: for when it is known what became of them."""
+        deployment = {
+            key: value for key, value in self.data["deployment"].items() if key != "pending_operations"
+        }
+        return {**self.data, "deployment": deployment}
