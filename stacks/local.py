@@ -1,0 +1,194 @@
+"""The cloud `local`: sells this machine for nothing; a node is a folder and a process tree apart from the host's."""
+
+from __future__ import annotations
+
+import hmac
+import math
+import os
+import re
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compiler.offer import Capability, Market, Offer
+from compiler.spec import StackSpec
+from stacks.cloud import Check, Failure, NodeFacts
+from stacks.home import home
+
+if TYPE_CHECKING:
+    from compiler.problem import Problems
+
+NAME = "local"
+CAPABILITIES = frozenset(
+    {Capability.MULTI_NODE, Capability.SPOT, Capability.LABELS, Capability.WORKDIR, Capability.CHECKPOINT}
+)
+INSTANCE_TYPE = "this-machine"
+GANG_DEADMAN_S, SINGLE_DEADMAN_S = 600.0, 3600.0
+
+_SORTED = (
+    (
+        Failure.CAPACITY,
+        r"machine/disk-full|machine/no-address|no space left|cannot allocate memory|resource temporarily",
+    ),
+    (Failure.CREDENTIALS, r"permission denied|operation not permitted|read-only file system"),
+    (Failure.NOT_FOUND, r"cloud/no-such-node|cloud/agent-missing"),
+)
+
+
+def offers() -> tuple[Offer, ...]:
+    """This machine, in both markets, cut to any size up to what it has."""
+    # Rounded down to a power of two: a plan must not change with every file that is written to the disk.
+    free_gb = shutil.disk_usage(home()).free / 1e9
+    return tuple(
+        Offer(
+            cloud=NAME,
+            region=None,
+            zone=None,
+            instance_type=INSTANCE_TYPE,
+            market=market,
+            price=0.0,
+            cpus=float(os.cpu_count() or 1),
+            memory_gb=_memory_gb(),
+            disk_gb=float(2 ** int(math.log2(free_gb))) if free_gb >= 1 else 0.0,
+            flexible=True,
+        )
+        for market in (Market.ON_DEMAND, Market.SPOT)
+    )
+
+
+def check() -> tuple[Check, ...]:
+    """What keeps local nodes apart here, which addresses they have, how far limits are kept."""
+    from stacks.provider import abilities
+
+    return abilities.check()
+
+
+def agent_digest() -> str:
+    """Content hash of the agent that is installed here."""
+    from stacks.provider import agents
+
+    return agents.digest()
+
+
+def agent_folder(home: Path) -> Path:
+    """`agents/<hash>` under `home` with today's agent in it."""
+    from stacks.provider import agents
+
+    return agents.folder(home)
+
+
+def build(spec: StackSpec) -> None:
+    """One Node per rank; exports `nodes`."""
+    import pulumi
+
+    from stacks.provider.resource import Node
+
+    made = []
+    for rank in spec.ranks:
+        inputs: dict[str, Any] = {
+            "project": spec.project,
+            "deployment": spec.deployment,
+            "rank": rank,
+            "agent": spec.agent,
+            "market": spec.market.value,
+            "deadman_s": GANG_DEADMAN_S if spec.nodes > 1 else SINGLE_DEADMAN_S,
+            "labels": dict(spec.labels),
+        }
+        if spec.cpus is not None:
+            inputs["cpus"] = spec.cpus
+        if spec.memory_gb is not None:
+            inputs["memory_gb"] = spec.memory_gb
+        made.append(Node(f"node-{rank}", inputs))
+    pulumi.export(
+        "nodes", [{"rank": rank, "id": one.id, "address": one.address} for rank, one in enumerate(made)]
+    )
+
+
+def inventory(project: str | None = None) -> tuple[NodeFacts, ...]:
+    """Every node folder of this home; alive while its init runs."""
+    from stacks.provider import nodes
+
+    return tuple(
+        NodeFacts(
+            node=node.node,
+            project=node.project,
+            deployment=node.deployment,
+            rank=node.rank,
+            address=node.address,
+            alive=node.alive,
+            created=node.created,
+        )
+        for node in nodes.existing()
+        if project in (None, node.project)
+    )
+
+
+def remove(node: str) -> None:
+    """End all processes of a node, then delete it. Idempotent. Problems cloud/node-not-ended."""
+    from stacks.provider import nodes
+
+    nodes.remove(node)
+
+
+def verify(node: str, proof: str) -> bool:
+    """Is `proof` what only this node's folder holds?"""
+    from stacks.provider import nodes
+
+    found = nodes.get(node)
+    if found is None or not proof:
+        return False
+    try:
+        held = (found.folder / "proof").read_text()
+    except OSError:
+        return False
+    return hmac.compare_digest(held.encode(), proof.encode("utf-8", "replace"))
+
+
+def preempt(node: str, notice_s: float | None) -> None:
+    """Announce the loss of a spot node in `notice_s` seconds, or take any node away now when that is None.
+
+    Raises Problems cloud/no-such-node (also for one that is lost already) and cloud/not-spot.
+    """
+    from stacks.home import write_json
+    from stacks.provider import nodes
+
+    found = nodes.get(node)
+    if found is None or found.init is None or not found.alive:
+        raise _problem(
+            "cloud/no-such-node", f"no local node {node} is running", "`invoke status` lists nodes"
+        )
+    if notice_s is None:
+        nodes.lose(found)
+        return
+    if found.market != Market.SPOT.value:
+        raise _problem(
+            "cloud/not-spot",
+            f"node {node} is on-demand: only spot capacity is taken away with a notice",
+            "use `use_spot: true`, or `invoke chaos kill` for a loss without notice",
+        )
+    # Whole seconds, as clouds say it; rounded up so that the notice is never shorter than asked.
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(math.ceil(time.time() + notice_s)))
+    write_json(found.folder / "cloud" / "notice.json", {"action": "terminate", "time": at})
+
+
+def sort(error: str) -> Failure:
+    """Which kind of failure an engine message about a local node is."""
+    for failure, pattern in _SORTED:
+        if re.search(pattern, error, re.IGNORECASE):
+            return failure
+    return Failure.OTHER
+
+
+def _memory_gb() -> float:
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return 1.0
+    return math.floor(total / 2**30 * 10) / 10
+
+
+def _problem(code: str, message: str, hint: str) -> Problems:
+    from compiler.problem import Problem, Problems
+
+    return Problems(Problem(code, message, hint=hint))

@@ -1,0 +1,1 @@
+"""Our own Pulumi provider: local nodes, made and removed through the real engine."""
