@@ -1,6 +1,6 @@
 """One task file into a Task: source, schema, overrides of the command line, variables, fields.
 
-Judges the text alone: no folder of the machine is looked at, and a value that is still to be given is no mistake.
+Judges the text alone: no folder of the machine is looked at, and a value still to be given is no mistake.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _YES = {"yes": True, "on": True, "no": False, "off": False}
 def load(
     content: bytes, file: str, *, clouds: Sequence[str], overrides: Mapping[str, Any] | None = None
 ) -> Task:
-    """The Task of a file's bytes. `clouds` are the enabled ones; `overrides` has the shape of the file and wins.
+    """The Task of a file's bytes. `clouds` are enabled; `overrides` has the shape of the file and wins.
 
     Raises Problems with everything that is wrong at the first stage that finds something.
     """
@@ -45,7 +45,7 @@ def load(
 
 
 def missing(task: Task) -> tuple[Problem, ...]:
-    """One Problem for each env or secret that must still be given; what explains or runs a task asks this first."""
+    """One Problem for each env or secret still to be given; who explains or runs a task asks this first."""
     problems = []
     for name in task.needed():
         kind = "envs" if name in task.envs else "secrets"

@@ -39,8 +39,8 @@ class Accelerator:
 class Offer:
     """One shape in one zone in one market at one price.
 
-    `price` is USD per node and hour. A `flexible` offer is cut to the size that is asked for (up to `cpus` and
-    `memory_gb`); another is sold whole. `disk_gb` is None where the disk is of any size.
+    `price` is USD per node and hour. A `flexible` offer is cut to the size that is asked for (up to `cpus`
+    and `memory_gb`); another is sold whole. `disk_gb` is None where the disk is of any size.
     """
 
     cloud: str

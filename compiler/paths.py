@@ -20,7 +20,7 @@ def scheme(text: str) -> str | None:
 def target(text: str) -> str:
     """A path on the node, made plain: it begins with `/` or `~/` (a relative one lies in the workdir).
 
-    Raises ValueError with a sentence for one that leads out of where it begins, or that is no place for files.
+    Raises ValueError with a sentence for one that leads out of where it begins, or is no place for files.
     """
     if text.startswith("~") and text != "~" and not text.startswith("~/"):
         raise ValueError("the home of another user cannot be a target")

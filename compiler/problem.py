@@ -46,7 +46,7 @@ STAGE_EXIT = {
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A spot in the user's file. `line` and `column` count from 1; `text` is the whole line, `width` columns are marked."""
+    """A spot in the user's file. Counts from 1; `text` is the whole line, `width` columns are marked."""
 
     file: str
     line: int
@@ -136,9 +136,7 @@ class Problems(Exception):
     """Everything wrong that one stage found; the only exception a user is meant to meet."""
 
     def __init__(self, problems: Problem | Iterable[Problem]) -> None:
-        self.problems: tuple[Problem, ...] = (
-            (problems,) if isinstance(problems, Problem) else tuple(problems)
-        )
+        self.problems: tuple[Problem, ...] = (problems,) if isinstance(problems, Problem) else tuple(problems)
         super().__init__(self.problems)
 
     @property

@@ -49,7 +49,6 @@ class Quantity:
         return f"{self.value:g}{'+' if self.at_least else ''}"
 
 
-
 def count(value: Any) -> Quantity:
     """A number of CPUs: 8, 0.5, "8", "8+"."""
     number, unit, plus = _split(value, "a number of CPUs such as `8` or `8+`")
@@ -84,7 +83,7 @@ def seconds(value: Any, unit: str = "m") -> int:
 
 
 def counted(text: str) -> tuple[str, float | None]:
-    """`H100:8` as (name, count); the count is None when it is not given. Raises ValueError for a bad count."""
+    """`H100:8` as (name, count); the count is None when not given. Raises ValueError for a bad count."""
     found = _COUNTED.match(text.strip())
     if not found or ":" in found[1] or not found[1]:
         raise ValueError("write the name and how many, such as `H100:8`")

@@ -105,7 +105,9 @@ def _accelerator(value: Any, notes: Notes) -> Accelerator | None:
         try:
             text, number = quantity.counted(text)
         except ValueError as error:
-            notes.note("task/wrong-value", f"{quote(text)} is not an accelerator with a count", path, str(error))
+            notes.note(
+                "task/wrong-value", f"{quote(text)} is not an accelerator with a count", path, str(error)
+            )
             return None
         number = 1 if number is None else number
     name = accelerators.canonical(text)
@@ -118,7 +120,12 @@ def _accelerator(value: Any, notes: Notes) -> Accelerator | None:
         notes.note("task/unknown-accelerator", f"no accelerator is called {quote(text)}", path, hint, key)
         return None
     if not number > 0:
-        notes.note("task/wrong-value", f"{number:g} accelerators cannot be asked for", path, f"for example `{name}:1`")
+        notes.note(
+            "task/wrong-value",
+            f"{number:g} accelerators cannot be asked for",
+            path,
+            f"for example `{name}:1`",
+        )
         return None
     if number != int(number):
         message = f"a part of an accelerator ({name}:{number:g}) is not supported yet"
@@ -155,7 +162,9 @@ def _labels(data: Mapping[str, Any], notes: Notes) -> dict[str, str]:
         text = value if isinstance(value, str) else notes.source.written(path) or str(value)
         if not name or len(name) > 128 or len(text) > 256:
             message = f"the label {quote(name)} is empty or too long"
-            notes.note("task/wrong-value", message, path, "128 characters for the name, 256 for the value", True)
+            notes.note(
+                "task/wrong-value", message, path, "128 characters for the name, 256 for the value", True
+            )
         labels[name] = text
     return labels
 

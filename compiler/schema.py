@@ -1,8 +1,8 @@
-"""Plain data against schemas/task.v1.json: every mistake becomes one Fault with a path, a sentence and a hint.
+"""Plain data against schemas/task.v1.json: every mistake becomes a Fault with a path, a sentence and a hint.
 
-Reads the published schema itself and knows just the keywords that stand in it, because the general validator costs a
-third of the time that `validate` may take; a property test holds the two to the same verdicts. A value whose schema says
-`x-skywright: later` is known to the format and refused.
+Reads the published schema itself and knows just the keywords that stand in it, because the general validator costs
+a third of the time that `validate` may take; a property test holds the two to the same verdicts. A value whose
+schema says `x-skywright: later` is known to the format and refused.
 """
 
 from __future__ import annotations
@@ -18,8 +18,20 @@ from compiler.problem import nearest, quote
 Path = tuple[str | int, ...]
 
 KEYWORDS = frozenset(
-    "type enum const anyOf properties additionalProperties propertyNames required minProperties maxProperties items "
-    "minItems minimum maximum exclusiveMinimum minLength maxLength pattern".split()
+    (
+        *(
+            "type",
+            "enum",
+            "const",
+            "anyOf",
+            "properties",
+            "additionalProperties",
+            "propertyNames",
+            "required",
+        ),
+        *("minProperties", "maxProperties", "items", "minItems", "minimum", "maximum", "exclusiveMinimum"),
+        *("minLength", "maxLength", "pattern"),
+    )
 )
 """What is judged. `x-skywright`, `x-says` and `x-hint` are ours; all else in the schema is for readers."""
 
@@ -243,9 +255,7 @@ def _unknown(name: str, known: Mapping[str, Any], path: Path) -> Fault:
     resources = known.get("resources", {}).get("properties", {}) if not path else {}
     if name in resources:
         hint = f"`{name}` is a field of `resources`: write it below that, indented"
-    return Fault(
-        (*path, name), "task/unknown-field", f"{quote(name)} is not a field of {owner}", hint, True
-    )
+    return Fault((*path, name), "task/unknown-field", f"{quote(name)} is not a field of {owner}", hint, True)
 
 
 def _form(path: Path, branch: Mapping[str, Any]) -> str:

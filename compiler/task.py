@@ -19,7 +19,7 @@ VALID_NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?\Z")
 
 @dataclass(frozen=True, slots=True)
 class Autostop:
-    """When idle nodes are given back. `idle_s` None means never; `down` removes them, else they are stopped."""
+    """When idle nodes are given back. None means never; `down` removes them, else they are stopped."""
 
     idle_s: int | None
     down: bool = False
@@ -76,8 +76,9 @@ class Requirements:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One task. Paths are as written after `$NAME` was filled in: `workdir` and the sources of `file_mounts` (target ->
-    source) are of the user's machine, the targets and `checkpoint` of the node, where they begin with `/` or `~/`.
+    """One task. Paths are as written after `$NAME` was filled in: `workdir` and the sources of `file_mounts`
+    (target -> source) are of the user's machine, the targets and `checkpoint` of the node: they begin with `/` or
+    `~/`.
 
     A value of None in `envs` or `secrets` is still to be given. `repr` shows no secret.
     """
@@ -96,7 +97,7 @@ class Task:
     source: Source | None = field(default=None, compare=False, repr=False)
 
     def place(self, *path: str | int, key: bool = False) -> Place | None:
-        """Where the file says it: `place("resources", "cpus")`, or the nearest thing around it that is there."""
+        """Where the file says it: `place("resources", "cpus")`, or the nearest thing around it."""
         if self.source is None:
             return None
         for end in range(len(path), 0, -1):
@@ -117,7 +118,7 @@ class Task:
         return deployment_name(self.name or stem)
 
     def to_data(self, redact: bool = False) -> dict[str, Any]:
-        """Plain data; absent values are left out. `redact` leaves the names of secrets and drops their values."""
+        """Plain data; absent values are left out. `redact` keeps the names of secrets and drops their values."""
         secrets: dict[str, str | None] = dict(self.secrets)
         data: dict[str, Any] = {
             "name": self.name,
@@ -153,7 +154,7 @@ class Task:
 
 
 def deployment_name(text: str) -> str:
-    """A valid name of a deployment made of any text; one that is valid stays as it is, a long one keeps apart."""
+    """A valid name of a deployment made of any text; a valid one stays as it is, long ones are kept apart."""
     name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
     if not name:
         name = "task"

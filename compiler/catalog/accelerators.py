@@ -1,4 +1,4 @@
-"""Names of accelerators: what people write, in any case and by usual second names, into the one name we use."""
+"""Names of accelerators: what people write, in any case and by second names, into our one name."""
 
 from __future__ import annotations
 

@@ -3,8 +3,23 @@
 from __future__ import annotations
 
 KNOWN = frozenset(
-    "local aws azure cudo do fluidstack gcp hyperbolic ibm kubernetes lambda mithril nebius oci paperspace primeintellect "
-    "runpod scp seeweb shadeform slurm ssh vast verda vsphere yotta".split()
+    (
+        *(
+            "local",
+            "aws",
+            "azure",
+            "cudo",
+            "do",
+            "fluidstack",
+            "gcp",
+            "hyperbolic",
+            "ibm",
+            "kubernetes",
+            "lambda",
+        ),
+        *("mithril", "nebius", "oci", "paperspace", "primeintellect", "runpod", "scp", "seeweb", "shadeform"),
+        *("slurm", "ssh", "vast", "verda", "vsphere", "yotta"),
+    )
 )
 
 ALIASES = {
