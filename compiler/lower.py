@@ -15,8 +15,8 @@ def stack_name(name: str, cloud: str, region: str | None) -> str:
 def lower(task: Task, placement: Placement, *, name: str, project: str, agent: str) -> StackSpec:
     """What the stack must contain. `agent` is the content hash of the agent's folder.
 
-    Sizes are set only where the offer is cut to them: elsewhere the instance type decides. Of secrets only names go
-    in.
+    Sizes are set only where the offer is cut to them: elsewhere the instance type decides. Of secrets only
+    names go in.
     """
     offer, wanted = placement.offer, task.requirements
     cpus = wanted.cpus.value if wanted.cpus and offer.flexible else None

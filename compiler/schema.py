@@ -1,8 +1,8 @@
 """Plain data against schemas/task.v1.json: every mistake becomes a Fault with a path, a sentence and a hint.
 
-Reads the published schema itself and knows just the keywords that stand in it, because the general validator costs
-a third of the time that `validate` may take; a property test holds the two to the same verdicts. A value whose
-schema says `x-skywright: later` is known to the format and refused.
+Reads the published schema itself and knows just the keywords that stand in it, because the general
+validator costs a third of the time that `validate` may take; a property test holds the two to the same
+verdicts. A value whose schema says `x-skywright: later` is known to the format and refused.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """YAML text into plain data that remembers line and column of every value; refuses what no task file needs.
 
-Works on the parser's events and never recurses into what is unread, so depth and size are judged while reading.
-Plain scalars resolve as in YAML 1.2 (`yes`, `on` and `22:30` are text); what stood in the file stays known, for
-fields that want text.
+Works on the parser's events and never recurses into what is unread, so depth and size are judged while
+reading. Plain scalars resolve as in YAML 1.2 (`yes`, `on` and `22:30` are text); what stood in the file
+stays known, for fields that want text.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """One value as it stands in the file. `line` and `column` count from 0; `expanded` counts aliased nodes too."""
+    """One value as it stands in the file. `line` and `column` count from 0; `expanded` counts aliases too."""
 
     line: int
     column: int
@@ -76,7 +76,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """`data` is plain (text, numbers, bool, None, list, dict with text keys); `place` and `written` look back."""
+    """`data` is plain (text, numbers, bool, None, list, dict with text keys); `place` looks back."""
 
     file: str
     data: Any

@@ -27,8 +27,9 @@ def digest(data: object) -> str:
 class StackSpec:
     """What one stack must contain. Nothing that recovery changes: no attempt, no instance id, no address.
 
-    `project` and `stack` are Pulumi's names; `deployment` is the user's. `cpus` and `memory_gb` are per node and
-    None when the shape decides. `agent` is the content hash of the agent's folder. Keeps to schemas/spec.v1.json.
+    `project` and `stack` are Pulumi's names; `deployment` is the user's. `cpus` and `memory_gb` are per
+    node and None when the shape decides. `agent` is the content hash of the agent's folder. Keeps to
+    schemas/spec.v1.json.
     """
 
     project: str

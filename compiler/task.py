@@ -77,8 +77,8 @@ class Requirements:
 @dataclass(frozen=True, slots=True)
 class Task:
     """One task. Paths are as written after `$NAME` was filled in: `workdir` and the sources of `file_mounts`
-    (target -> source) are of the user's machine, the targets and `checkpoint` of the node: they begin with `/` or
-    `~/`.
+    (target -> source) are of the user's machine, the targets and `checkpoint` of the node: they begin with
+    `/` or `~/`.
 
     A value of None in `envs` or `secrets` is still to be given. `repr` shows no secret.
     """
@@ -118,7 +118,7 @@ class Task:
         return deployment_name(self.name or stem)
 
     def to_data(self, redact: bool = False) -> dict[str, Any]:
-        """Plain data; absent values are left out. `redact` keeps the names of secrets and drops their values."""
+        """Plain data; absent values are left out. `redact` keeps names of secrets and drops values."""
         secrets: dict[str, str | None] = dict(self.secrets)
         data: dict[str, Any] = {
             "name": self.name,
