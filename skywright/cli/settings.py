@@ -1,0 +1,79 @@
+"""Who is asking: project, owner, and the settings of Pulumi and of clouds that an operation needs."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from compiler.problem import Problem, Problems
+
+PULUMI = (
+    "PULUMI_BACKEND_URL",
+    "PULUMI_CONFIG_PASSPHRASE",
+    "PULUMI_CONFIG_PASSPHRASE_FILE",
+    "PULUMI_HOME",
+    "PULUMI_ACCESS_TOKEN",
+    "SKYWRIGHT_SECRETS_PROVIDER",
+)
+CLOUDS = ("AWS_", "GOOGLE_", "AZURE_", "ARM_")
+SETTINGS = ".skywright.yaml"
+
+_PROJECT = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?\Z")
+
+
+def owner() -> str:
+    """The login name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"
+
+
+def project() -> str:
+    """SKYWRIGHT_PROJECT, else `project` in the nearest `.skywright.yaml` upwards, else skywright-LOGIN."""
+    if named := os.environ.get("SKYWRIGHT_PROJECT"):
+        return _checked(named, "SKYWRIGHT_PROJECT")
+    folder = Path.cwd()
+    for parent in (folder, *folder.parents):
+        file = parent / SETTINGS
+        if file.is_file():
+            found = _from_file(file)
+            if found is not None:
+                return _checked(found, str(file))
+            break
+    from compiler.task import deployment_name
+
+    return deployment_name(f"skywright-{owner()}")
+
+
+def _from_file(file: Path) -> str | None:
+    from compiler import source
+
+    data = source.parse(file.read_bytes(), str(file)).data
+    named = data.get("project") if isinstance(data, dict) else None
+    return None if named is None else str(named)
+
+
+def _checked(name: str, where: str) -> str:
+    if not _PROJECT.match(name):
+        raise Problems(
+            Problem(
+                "usage/bad-project",
+                f"`{name}` cannot be a project's name (from {where})",
+                hint="small letters, digits and `-`, beginning with a letter, 40 at most",
+            )
+        )
+    return name
+
+
+def engine_env(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What an operation gets of the caller's environment: Pulumi's settings, and the credentials that reach
+    a backend of the user's own."""
+    given = os.environ if environ is None else environ
+    env = {name: given[name] for name in PULUMI if name in given}
+    if "PULUMI_BACKEND_URL" in env:
+        env.update({name: value for name, value in given.items() if name.startswith(CLOUDS)})
+    return env
