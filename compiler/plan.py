@@ -11,6 +11,13 @@ PLACEMENTS_WRITTEN = 20
 """Placements that go into a file or an answer; the others are counted."""
 
 
+def money(usd: float) -> str:
+    """USD with as many digits as a person needs: `free`, `$0.004`, `$1,481.00`."""
+    if usd == 0:
+        return "free"
+    return f"${usd:,.2f}" if usd >= 0.1 else f"${usd:.4g}"
+
+
 @dataclass(frozen=True, slots=True)
 class Placement:
     """One offer the task may run on, with what it costs. `hourly` is USD for all nodes together."""
@@ -35,11 +42,12 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line of explain's funnel: what was left after a pass."""
+    """One line of explain's funnel: what was left after a pass. `asks`: does the task ask for it itself?"""
 
     by: str
     left: int
     says: str
+    asks: bool = False
 
 
 @dataclass(frozen=True, slots=True)

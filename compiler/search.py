@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
-from compiler.offer import Market, Offer
+from compiler.offer import Accelerator, Market, Offer
 from compiler.passes import PASSES
-from compiler.plan import Envelope, Placement, Plan, Rejection, Relaxation, Step
+from compiler.plan import Envelope, Placement, Plan, Rejection, Relaxation, Step, money
 from compiler.problem import Place, Problem
 from compiler.quantity import Quantity
 from compiler.searching import Search
@@ -57,7 +57,7 @@ def run(search: Search) -> tuple[Search, tuple[Step, ...]]:
     steps = []
     for by, apply in PASSES:
         search = apply(search)
-        steps.append(Step(by, len(search.left), search.says))
+        steps.append(Step(by, len(search.left), search.says, search.asks))
     return search, tuple(steps)
 
 
@@ -67,8 +67,9 @@ def no_offer(task: Task, plan: Plan) -> Problem:
     lines = [f"no offer can run `{plan.name}`"]
     if not plan.offers:
         lines.append("  the enabled clouds sell nothing; `skywright check` tells why")
+    said = max((len(rejection.reason) for rejection in plan.rejections), default=0)
     for rejection in plan.rejections:
-        lines.append(f"  {rejection.count:>{wide}}  {rejection.reason}   {rejection.by}")
+        lines.append(f"  {rejection.count:>{wide}}  {rejection.reason:<{said}}   {rejection.by}")
     nearest = [f"{one.change} → {_offered(one.offer, task.num_nodes)}" for one in plan.relaxations]
     emptied = next((step.by for step in plan.steps if not step.left), "fit")
     return Problem(
@@ -92,7 +93,7 @@ def _place(task: Task, by: str) -> Place | None:
 
 
 def _offered(offer: Offer, nodes: int) -> str:
-    price = "free" if offer.price == 0 else f"${offer.price:,.2f}/h"
+    price = money(offer.price) + ("/h" if offer.price else "")
     each = f" × {nodes}" if nodes > 1 and offer.price else ""
     spot = " spot" if offer.market is Market.SPOT else ""
     return f"{offer.where} {offer.instance_type}{spot} {price}{each}"
@@ -103,49 +104,68 @@ def _relaxations(task: Task, search: Search) -> tuple[Relaxation, ...]:
     wanted = search.requirements
     found: list[Relaxation] = []
 
-    def attempt(search: Search) -> tuple[Offer, ...]:
-        return run(search)[0].left
-
-    def first(change: str, offers: tuple[Offer, ...]) -> None:
+    def attempt(change: Callable[[Offer], str], relaxed: Search, most: Callable[[Offer], float]) -> None:
+        """Of the offers that a change admits take the one with the most of something, then the cheapest."""
+        offers = run(relaxed)[0].left
         if offers:
-            found.append(Relaxation(change, offers[0]))
+            best = max(offers, key=lambda one: (most(one), -one.price))
+            found.append(Relaxation(f"`{change(best)}`", best))
 
-    other = not wanted.use_spot
-    first(f"`use_spot: {str(other).lower()}`", attempt(search.but(use_spot=other)))
-    if wanted.zone or wanted.region:
-        offers = attempt(search.but(region=None, zone=None))
-        if offers:
-            first(f"region {offers[0].zone or offers[0].region or offers[0].cloud}", offers)
+    def nothing(_: Offer) -> float:
+        return 0.0
+
+    other = str(not wanted.use_spot).lower()
+    attempt(lambda _: f"use_spot: {other}", search.but(use_spot=not wanted.use_spot), nothing)
+    if wanted.region or wanted.zone:
+        attempt(_infra, search.but(region=None, zone=None), nothing)
     if wanted.cloud:
-        offers = attempt(search.but(cloud=None, region=None, zone=None))
-        if offers and offers[0].cloud != wanted.cloud:
-            first(f"`infra: {offers[0].cloud}`", offers)
+        attempt(_infra, search.but(cloud=None, region=None, zone=None), nothing)
     if wanted.accelerator:
-        offers = attempt(search.but(accelerator=None))
-        most = [one for one in offers if one.accelerator and one.accelerator.name == wanted.accelerator.name]
-        if most:
-            best = max(most, key=lambda one: (one.accelerator.count if one.accelerator else 0, -one.price))
-            found.append(Relaxation(f"`accelerators: {best.accelerator}`", best))
-        else:
-            first("no `accelerators`", offers)
-    if wanted.cpus:
-        offers = attempt(search.but(cpus=None))
-        if offers:
-            best = max(offers, key=lambda one: (one.cpus, -one.price))
-            found.append(Relaxation(f"`cpus: {_down(best.cpus, wanted.cpus)}`", best))
-    if wanted.memory_gb:
-        offers = attempt(search.but(memory_gb=None))
-        if offers:
-            best = max(offers, key=lambda one: (one.memory_gb, -one.price))
-            found.append(Relaxation(f"`memory: {_down(best.memory_gb, wanted.memory_gb)}`", best))
+        asked = wanted.accelerator
+        attempt(
+            lambda one: f"accelerators: {_accelerator(one, asked)}",
+            _with_accelerators(search),
+            lambda one: _likeness(one, asked),
+        )
+    if cpus := wanted.cpus:
+        attempt(lambda one: f"cpus: {_down(one.cpus, cpus)}", search.but(cpus=None), lambda one: one.cpus)
+    if memory := wanted.memory_gb:
+        attempt(
+            lambda one: f"memory: {_down(one.memory_gb, memory)}",
+            search.but(memory_gb=None),
+            lambda one: one.memory_gb,
+        )
     if wanted.disk_gb:
-        offers = attempt(search.but(disk_gb=None))
-        if offers:
-            best = max(offers, key=lambda one: (one.disk_gb or 0, -one.price))
-            found.append(Relaxation(f"`disk_size: {math.floor(best.disk_gb or 0)}`", best))
-    if search.avoided:
-        first("wait, and try again", attempt(replace(search, avoided=frozenset())))
-    return tuple(found)
+        attempt(
+            lambda one: f"disk_size: {math.floor(one.disk_gb or 0)}",
+            search.but(disk_gb=None),
+            lambda one: one.disk_gb or 0,
+        )
+    unique = {(one.change, one.offer): one for one in found}
+    return tuple(unique.values())
+
+
+def _infra(offer: Offer) -> str:
+    return "infra: " + "/".join(part for part in (offer.cloud, offer.region, offer.zone) if part)
+
+
+def _with_accelerators(search: Search) -> Search:
+    """Any accelerator in place of the one asked for, but some."""
+    some = tuple(offer for offer in search.left if offer.accelerator)
+    return replace(search.but(accelerator=None), left=some)
+
+
+def _likeness(offer: Offer, asked: Accelerator) -> float:
+    """The same kind, as many of them as there are; else as many of another kind; else as near as possible."""
+    has = offer.accelerator
+    if not has:
+        return -1.0
+    return min(has.count, asked.count) + (0.5 if has.name == asked.name else 0.0)
+
+
+def _accelerator(offer: Offer, asked: Accelerator) -> str:
+    has = offer.accelerator or asked
+    return f"{has.name}:{min(has.count, asked.count):g}"
 
 
 def _down(value: float, wanted: Quantity) -> Quantity:

@@ -11,7 +11,8 @@ from compiler.task import Requirements
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """`rejected` counts offers by (pass, reason); `says` is what the last pass asked for, for people."""
+    """`rejected` counts offers by (pass, reason); `says` is what the last pass asked for, for people,
+    and `asks` whether the task asked for it itself."""
 
     requirements: Requirements
     nodes: int
@@ -20,8 +21,9 @@ class Search:
     left: tuple[Offer, ...]
     rejected: tuple[tuple[str, str, int], ...] = ()
     says: str = ""
+    asks: bool = False
 
-    def keep(self, by: str, says: str, reason: Callable[[Offer], str | None]) -> Search:
+    def keep(self, by: str, says: str, reason: Callable[[Offer], str | None], asks: bool = False) -> Search:
         """Without the offers that `reason` has a word against; the first word counts, so each has one."""
         left, counts = [], dict[str, int]()
         for offer in self.left:
@@ -32,7 +34,7 @@ class Search:
                 counts[word] = counts.get(word, 0) + 1
         worst = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         rejected = (*self.rejected, *((by, word, count) for word, count in worst))
-        return replace(self, left=tuple(left), rejected=rejected, says=says)
+        return replace(self, left=tuple(left), rejected=rejected, says=says, asks=asks)
 
     def but(self, **changes: object) -> Search:
         return replace(self, requirements=replace(self.requirements, **changes))  # type: ignore[arg-type]

@@ -14,7 +14,10 @@ _ROUNDING = 1e-6
 def fit(search: Search) -> Search:
     """Keep nodes with enough of everything. Larger than asked is fine: price decides between them."""
     wanted = search.requirements
-    kept = search.keep("fit", _says(wanted), lambda offer: _reason(offer, wanted))
+    says = _says(wanted)
+    kept = search.keep(
+        "fit", says or "are of any size", lambda offer: _reason(offer, wanted), asks=bool(says)
+    )
     return replace(kept, left=tuple(_cut(offer, wanted) for offer in kept.left))
 
 
@@ -57,4 +60,4 @@ def _says(wanted: Requirements) -> str:
     if wanted.disk_gb:
         parts.append(f"{wanted.disk_gb:g} GB of disk")
     listed = ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1] if parts else ""
-    return f"have {listed} or more" if listed else "are of any size"
+    return f"have {listed} or more" if listed else ""

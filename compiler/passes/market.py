@@ -13,4 +13,4 @@ def market(search: Search) -> Search:
     def reason(offer: Offer) -> str | None:
         return None if offer.market is asked else f"are {offer.market.value}, you asked {asked.value}"
 
-    return search.keep("market", f"are {asked.value}", reason)
+    return search.keep("market", f"are {asked.value}", reason, asks=search.requirements.use_spot)

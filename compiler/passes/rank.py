@@ -10,7 +10,7 @@ from compiler.searching import Search
 
 def rank(search: Search) -> Search:
     """Sort what is left; reject nothing."""
-    return replace(search, left=tuple(sorted(search.left, key=_order)), says="cheapest first")
+    return replace(search, left=tuple(sorted(search.left, key=_order)), says="cheapest first", asks=False)
 
 
 def _order(offer: Offer) -> tuple[float, str, str, str, str, float, float]:

@@ -22,4 +22,6 @@ def reach(search: Search) -> Search:
             return f"are not in {wanted.zone}"
         return None
 
-    return search.keep("reach", f"in {named}" if named else "of clouds that are enabled", reason)
+    return search.keep(
+        "reach", f"in {named}" if named else "of clouds that are enabled", reason, asks=bool(named)
+    )
