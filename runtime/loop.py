@@ -1,0 +1,438 @@
+"""The agent: one loop that feeds the machine with what threads and processes report, and does what it answers.
+
+Order is everything: the new state and its events are on disk before anything is done about them, so that an agent
+killed at any moment finds out from the journal and from the shims' own records what was begun.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import select
+import shutil
+import signal
+import sys
+import threading
+from typing import Any, Callable, Optional
+
+from runtime import cgroup, machine, mounts, phases
+from runtime.deadman import Deadman, boot_id, now
+from runtime.journal import Journal
+from runtime.link import Control, Sync
+from runtime.machine import Do, Ended, Fetched, Flushed, Leave, Lost, Notice, Say, State, Wanted
+from runtime.probe import Probe
+from runtime.progress import last_progress
+from runtime.ship import Shipper
+
+MARGIN_S = 2.0
+"""Time kept back before the node goes, for the last bytes and words."""
+KILLED_S = 5.0
+"""After this long a shim that was told to kill its job is killed itself."""
+
+
+class Agent:
+    """One node. Threads only ever put messages into `inbox`; everything else happens in `serve`."""
+
+    def __init__(self, manifest: dict[str, Any]) -> None:
+        self.manifest = manifest
+        self.folder = manifest["state"]
+        os.makedirs(os.path.join(self.folder, "runs"), mode=0o700, exist_ok=True)
+        self.boot_id = boot_id()
+        self.journal = Journal(os.path.join(self.folder, "journal"))
+        self.deadman = Deadman(os.path.join(self.folder, "heard"), manifest["deadman_s"])
+        self.state = State.from_data(self.journal.state) if self.journal.state else State()
+        self.run: Optional[dict[str, Any]] = None
+        self.inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self.shim: Optional[phases.Shim] = None
+        self.awaited: Optional[str] = None  # part to start as soon as control has said again what it is
+        self.kill_at: Optional[float] = None
+        self.flush_by: Optional[float] = None
+        self.progress: Optional[dict[str, Any]] = None
+        self.exit: Optional[int] = None
+        self._waker, self._wake = os.pipe()
+        os.set_blocking(self._wake, False)
+        agent = os.path.basename(os.path.dirname(os.path.abspath(__file__)))
+        self.control = Control(manifest, agent, self.boot_id)
+        self.sync = Sync(
+            self.control,
+            self.compose,
+            lambda answer: self.post(lambda: self.on_answer(answer)),
+            lambda reason: self.post(lambda: self.step(Leave("fenced"))),
+        )
+        self.shipper = Shipper(self.control, lambda key: self.post(lambda: self.on_shipped(key)))
+        self.probe = Probe(manifest["probe"], self.on_notice) if "probe" in manifest else None
+
+    # --- the loop
+
+    def serve(self) -> int:
+        """Run until told to stop for ever (0) or until asked to end while the job goes on (SIGTERM, 143)."""
+        signal.signal(signal.SIGTERM, lambda *_: self.post(lambda: setattr(self, "exit", 143)))
+        self._resume()
+        for thread in (self.sync, self.shipper, self.probe):
+            if thread is not None:
+                thread.start()
+        while self.exit is None:
+            self._wait()
+            while self.exit is None and not self.inbox.empty():
+                self.inbox.get()()
+            if self.exit is None:
+                self._tick()
+        return self.exit
+
+    def post(self, message: Callable[[], None]) -> None:
+        """From any thread or signal handler: have the loop call `message`."""
+        self.inbox.put(message)
+        try:
+            os.write(self._wake, b"w")
+        except BlockingIOError:
+            pass
+
+    def step(self, event: machine.Event) -> None:
+        """Take in one event: write, tell, act."""
+        self._apply(*machine.step(self.state, event))
+
+    def _apply(
+        self, state: State, effects: list[machine.Effect], first: Optional[dict[str, Any]] = None
+    ) -> None:
+        at = round(now(), 3)
+        said = [{"at": at, "kind": e.kind, **self._filled(e)} for e in effects if isinstance(e, Say)]
+        if first is not None:
+            said.insert(0, {"at": at, **first})
+        if said or state != self.state:
+            self.journal.append(state.to_data(), said, self.boot_id if first else None)
+        self.state = state
+        if said:
+            self.sync.kick()
+        for effect in effects:
+            if isinstance(effect, Do):
+                getattr(self, f"_do_{effect.what}")(effect)
+
+    def _filled(self, said: Say) -> dict[str, Any]:
+        """A phase event with the sizes of the logs of the parts that ended."""
+        if said.kind != "phase":
+            return said.fields
+        sizes = {}
+        for part in ("setup", "run"):
+            record = phases.exit_record(self._place(part, said.fields["run"], said.fields["attempt"]))
+            if record is not None:
+                sizes[part] = record["log_bytes"]
+        return {**said.fields, "log_bytes": sizes} if sizes else said.fields
+
+    def _wait(self) -> None:
+        poll = select.poll()
+        poll.register(self._waker, select.POLLIN)
+        wait_s = 1.0
+        if self.shim is not None:
+            if self.shim.pidfd >= 0:
+                poll.register(self.shim.pidfd, select.POLLIN)
+            else:
+                wait_s = 0.05
+        for moment in (self.kill_at, self.flush_by):
+            if moment is not None:
+                wait_s = min(wait_s, max(0.0, moment - now()))
+        if any(fd == self._waker for fd, _ in poll.poll(int(wait_s * 1000) + 1)):
+            os.read(self._waker, 65536)
+
+    def _tick(self) -> None:
+        """What time alone brings about."""
+        if self.shim is not None and self.shim.ended():
+            self._on_shim_ended()
+        if self.kill_at is not None and now() >= self.kill_at:
+            self._kill()
+        if self.deadman.left_s < 0 and self.state.leaving is None:
+            self.step(Leave("silent"))
+        if self.shim is not None and self.state.phase == "running":
+            self._look_at_progress()
+        self._flush()
+
+    # --- after a start
+
+    def _resume(self) -> None:
+        rebooted = self.journal.boot_id not in (None, self.boot_id)
+        for run, attempt, part in self._parts_on_disk():
+            place = self._place(part, run, attempt)
+            self.shipper.watch((run, attempt, part), place.log)
+            record = phases.exit_record(place)
+            if record is None and (rebooted or (run, attempt) != self.state.key or not self.state.live):
+                record = {"log_bytes": os.path.getsize(place.log) if os.path.exists(place.log) else 0}
+            if record is not None:
+                self.shipper.finish((run, attempt, part), record["log_bytes"])
+        boot = {"kind": "boot", "boot_id": self.boot_id, "reboot": rebooted}
+        self._apply(*machine.resume(self.state, rebooted), first=boot)
+
+    def _parts_on_disk(self) -> list[tuple[int, int, str]]:
+        found = []
+        for name in os.listdir(os.path.join(self.folder, "runs")):
+            run, _, attempt = name.partition(".")
+            for part in ("setup", "run"):
+                if os.path.isdir(os.path.join(self.folder, "runs", name, part)):
+                    found.append((int(run), int(attempt), part))
+        return sorted(found)
+
+    # --- what others report
+
+    def on_answer(self, answer: dict[str, Any]) -> None:
+        """Control answered a sync."""
+        self.deadman.heard()
+        self.journal.acknowledge(answer["acked"])
+        desired = answer["desired"]
+        if desired is None:
+            return
+        run = desired["run"]
+        if (
+            run is None
+            or self.run is None
+            or (run["id"], run["attempt"]) >= (self.run["id"], self.run["attempt"])
+        ):
+            self.run = run or self.run
+        self.step(machine.Desired(desired["version"], run and wanted(run), desired["drain"]))
+        if self.awaited and self._knows():
+            part, self.awaited = self.awaited, None
+            self._do_start(Do("start", part)) if part in ("setup", "run") else self._do_fetch(Do("fetch"))
+
+    def on_notice(self, left_s: float, source: str) -> None:
+        """The probe saw the end coming."""
+        by = now() + left_s
+        self.post(lambda: self.step(Notice(round(left_s, 3), by, source)))
+
+    def on_shipped(self, key: tuple[int, int, str]) -> None:
+        """Control has the whole log of a part; what the attempt left on disk goes once it is over."""
+        if key[:2] != self.state.key:
+            if not any(stream[:2] == key[:2] for stream in self.shipper.keys()):
+                shutil.rmtree(self._attempt(key[0], key[1]), ignore_errors=True)
+
+    def compose(self) -> dict[str, Any]:
+        """The body of a sync (called by its thread)."""
+        state = self.state
+        memory = cgroup.memory_bytes(cgroup.find(self._place("run").group)) if state.live else 0
+        observed = {
+            "run": state.run or None,
+            "attempt": state.attempt or None,
+            "phase": state.phase or None,
+            "progress": self.progress,
+            "memory_bytes": memory,
+            "agent_memory_bytes": _resident(),
+        }
+        hold_s = 1.0 if self.progress and state.phase == "running" else 10.0
+        return {"events": list(self.journal.events), "observed": observed, "hold_s": hold_s}
+
+    # --- what the machine asks for
+
+    def _do_fetch(self, _: Do) -> None:
+        if not self._knows():
+            self.awaited = "fetch"
+            return
+        run = self.run
+        assert run is not None
+        key = (run["id"], run["attempt"])
+
+        def work() -> None:
+            error: Optional[str] = None
+            try:
+                with _FETCHING:
+                    mounts.prepare(run, self.manifest, self._fetch_blob, lambda: self.state.key != key)
+            except (mounts.Misfit, OSError) as problem:
+                error = str(problem)
+            self.post(lambda: self.step(Fetched(*key, error)))
+
+        threading.Thread(target=work, daemon=True, name="fetch").start()
+
+    def _do_start(self, effect: Do) -> None:
+        place = self._place(effect.part)
+        record = phases.exit_record(place)
+        try:
+            self.shim = None if record else phases.claimed(place, self.boot_id)
+            if record is None and self.shim is None:
+                if not self._knows():
+                    self.awaited = effect.part
+                    return
+                self.shim = self._start(place, effect.part)
+        except phases.Unfit as problem:
+            self.step(Ended(*self.state.key, effect.part, {}, str(problem)))
+            return
+        self.shipper.watch((*self.state.key, effect.part), place.log)
+        if record is not None:
+            self._ended(effect.part, record)
+        elif self.shim is not None and self.shim.ended():
+            self.shim.close()
+            self.shim = None
+            phases.sweep(place)
+            self._finish_log(effect.part)
+            self.step(Lost("the record of how it ended is lost"))
+
+    def _start(self, place: phases.Place, part: str) -> phases.Shim:
+        run = self.run
+        assert run is not None
+        own = self._place("setup").folder
+        exports, is_own = os.path.join(own, "exports"), True
+        if not os.path.exists(exports):
+            exports, is_own = os.path.join(self.folder, "exports"), False
+        found = phases.read_exports(exports, run["secrets"]) if part == "run" else {}
+        attempt = self._attempt(*self.state.key)
+        values = phases.environment(run, part, self.manifest, attempt, found, is_own)
+        limit = self.manifest.get("limits", {}).get("memory_bytes", 0)
+        cwd = os.path.join(self.manifest["home"], "sky_workdir")
+        text = run["setup"] if part == "setup" else run["script"]
+        return phases.start(place, text, values, run["secrets"], limit, cwd, part == "setup")
+
+    def _do_stop(self, effect: Do) -> None:
+        if self.shim is None:
+            self.awaited = None
+            self.step(Ended(*self.state.key, effect.part, {}))
+            return
+        left = self.state.by - now() if self.state.by is not None else None
+        grace = self.state.wanted.grace_s if self.state.wanted else 10.0
+        if self.state.stopping == "preempted":
+            grace = max(0.0, left - MARGIN_S) if left is not None else grace
+            _put(os.path.join(self._attempt(*self.state.key), "notice"), f"{grace:.0f}\n")
+        moment = now() + (0.0 if effect.now else grace)
+        self.kill_at = moment if self.kill_at is None else min(moment, self.kill_at)
+        if effect.now:
+            self._kill()
+        else:
+            phases.stop(self.shim)
+
+    def _do_exit(self, _: Do) -> None:
+        self.exit = 0
+
+    # --- the process of a part
+
+    def _kill(self) -> None:
+        self.kill_at = None
+        if self.shim is None:
+            return
+        phases.kill(self.shim)
+        shim = self.shim
+
+        def harder() -> None:
+            if self.shim is shim:
+                shim.signal(signal.SIGKILL)
+
+        timer = threading.Timer(KILLED_S, lambda: self.post(harder))
+        timer.daemon = True
+        timer.start()
+
+    def _on_shim_ended(self) -> None:
+        part = machine.PART[self.state.phase]
+        place = self._place(part)
+        assert self.shim is not None
+        self.shim.close()
+        self.shim = self.kill_at = None
+        record = phases.exit_record(place)
+        if record is not None:
+            self._ended(part, record)
+            return
+        other = phases.claimed(place, self.boot_id)
+        if other is not None and not other.ended():
+            self.shim = other
+            return
+        phases.sweep(place)
+        self._finish_log(part)
+        self.step(Ended(*self.state.key, part, {}, "lost its shim"))
+
+    def _ended(self, part: str, record: dict[str, Any]) -> None:
+        self._look_at_progress()
+        self.shipper.finish((*self.state.key, part), record["log_bytes"])
+        if part == "setup" and record["exit_code"] == 0:
+            own = os.path.join(self._place("setup").folder, "exports")
+            if os.path.exists(own):
+                shutil.copyfile(own, os.path.join(self.folder, "exports.new"))
+                os.replace(os.path.join(self.folder, "exports.new"), os.path.join(self.folder, "exports"))
+        facts = {name: record[name] for name in ("exit_code", "signal", "oom", "peak_memory_bytes")}
+        self.step(Ended(*self.state.key, part, facts, record["error"] or None))
+
+    def _finish_log(self, part: str) -> None:
+        place = self._place(part)
+        size = os.path.getsize(place.log) if os.path.exists(place.log) else 0
+        self.shipper.finish((*self.state.key, part), size)
+
+    def _look_at_progress(self) -> None:
+        found = last_progress(os.path.join(self._attempt(*self.state.key), "progress"))
+        if found is not None and found != self.progress:
+            first = self.progress is None
+            self.progress = found
+            if first:
+                self.sync.kick()
+
+    def _flush(self) -> None:
+        """Say that the node is drained, or end, once the logs are with control or there is no more time."""
+        state = self.state
+        if state.live or not (state.leaving or ((state.drain or state.noticed) and not state.drained)):
+            self.flush_by = None
+            return
+        if self.flush_by is None:
+            patience = 0.0 if state.leaving == "fenced" else 5.0
+            self.flush_by = now() + patience if state.by is None else max(now(), state.by - 0.5)
+        if self.shipper.idle or now() >= self.flush_by:
+            self.step(Flushed())
+
+    # --- small things
+
+    def _knows(self) -> bool:
+        return self.run is not None and (self.run["id"], self.run["attempt"]) == self.state.key
+
+    def _attempt(self, run: int, attempt: int) -> str:
+        return os.path.join(self.folder, "runs", f"{run}.{attempt}")
+
+    def _place(self, part: str, run: int = 0, attempt: int = 0) -> phases.Place:
+        run, attempt = (run, attempt) if run else self.state.key
+        group = f"skywright-{self.manifest['node']}-{run}.{attempt}-{part}"
+        return phases.Place(os.path.join(self._attempt(run, attempt), part), group.replace("/", "-"))
+
+    def _fetch_blob(self, digest: str, into: Callable[[bytes], None]) -> None:
+        caller = self.control.caller()
+        try:
+            self.control.call(caller, "GET", f"/v1/blobs/{digest}", timeout=60.0, into=into)
+        except Exception as error:
+            raise OSError(f"{digest[:12]}: {error}") from error
+        finally:
+            caller.close()
+
+
+_FETCHING = threading.Lock()
+
+
+def wanted(run: dict[str, Any]) -> Wanted:
+    """What the machine needs to know of a run."""
+    return Wanted(
+        run=run["id"],
+        attempt=run["attempt"],
+        fetch=bool(run["files"] or run["checkpoint"]),
+        setup=run["setup"] is not None,
+        script=run["script"] is not None,
+        go=run["go"] == "run",
+        cancel=run["cancel"],
+        grace_s=run["grace_s"],
+    )
+
+
+def _resident() -> int:
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def _put(path: str, text: str) -> None:
+    try:
+        with open(path + ".new", "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(path + ".new", path)
+    except OSError:
+        pass
+
+
+def main(args: list[str]) -> int:
+    """`agent.py MANIFEST`."""
+    with open(args[0], encoding="utf-8") as file:
+        manifest = json.load(file)
+    try:
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+            file.write("-900")
+    except OSError:
+        pass
+    code = Agent(manifest).serve()
+    sys.stdout.flush()
+    os._exit(code)

@@ -1,0 +1,363 @@
+"""One process per part of a task: owns the job's pipe, writes its bytes to the log, waits, records how it ended.
+
+It outlives the agent and imports next to nothing, so that it stays small. `main` is given FOLDER, group name, memory
+limit in bytes (0: none), most bytes the log may hold on disk, working directory and the job's command; its standard
+input holds the environment as `NAME=VALUE NUL ...`, an empty item, the secrets in the same form, an empty item and the
+word `end` (without it the agent died while writing), so that neither command lines nor files ever hold a secret. In FOLDER it leaves, each written whole or not at all: `claim` (who runs this
+part: pid, start ticks, boot id), `log`, `exit` (a JSON object) and `exports` (what the job's
+shell exported at its end, secrets replaced by their names). A part whose claim exists is never run again.
+SIGTERM to the shim goes to the job's process group; SIGUSR1 kills everything the job started.
+"""
+
+from __future__ import annotations
+
+import binascii
+import ctypes
+import errno
+import fcntl
+import os
+import select
+import signal
+import time
+
+from runtime import cgroup
+
+CHUNK = 1 << 20
+EXPORTS_FD = 187
+"""Where the job's shell writes its environment at the end of setup; a number that scripts do not use for locks."""
+DRAIN_S = 2.0
+"""How long the pipe is still read after everything that could write to it was killed."""
+PLACEHOLDER = b"\x01skywright:%s:%s\x01"
+ENCODINGS = (
+    (b"plain", lambda value: value),
+    (b"base64", lambda value: binascii.b2a_base64(value, newline=False)),
+    (
+        b"urlsafe",
+        lambda value: binascii.b2a_base64(value, newline=False).replace(b"+", b"-").replace(b"/", b"_"),
+    ),
+)
+
+
+def main(args: list[str]) -> int:
+    """Run one part to its end. `args` begins with the word `shim`."""
+    folder, group, memory, spool, cwd, *command = args[1:]
+    environment, secrets, whole = _read_input()
+    if not whole:
+        return 1
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGUSR1))
+    if not _claim(folder):
+        return 1
+    groups = cgroup.make(group, int(memory))
+    ctypes.CDLL(None).prctl(
+        36, 1, 0, 0, 0
+    )  # PR_SET_CHILD_SUBREAPER: orphans of the job stay below this process
+    job = _Job(folder, groups, int(spool))
+    job.start(cwd, [os.fsencode(word) for word in command], environment)
+    signal.signal(signal.SIGTERM, job.on_stop)
+    signal.signal(signal.SIGUSR1, job.on_kill)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGUSR1))
+    job.serve()
+    job.finish()
+    if job.exit_code == 0 and job.exports:
+        _write(folder, "exports", _redacted(bytes(job.exports), environment, secrets))
+    record = job.record()
+    cgroup.remove(groups)
+    _write(folder, "exit", record)
+    return 0
+
+
+class _Job:
+    """The job's processes and the two pipes that come from them."""
+
+    def __init__(self, folder: str, groups: tuple[str, ...], spool: int) -> None:
+        self.groups = groups
+        self.log = _Log(os.path.join(folder, "log"), spool)
+        self.pid, self.status, self.peak_kb = 0, -1, 0
+        self.error = ""
+        self.stopping = False
+        self.exports = bytearray()
+        self.pipe = self.exports_pipe = self.pidfd = -1
+
+    @property
+    def exit_code(self) -> int:
+        return os.WEXITSTATUS(self.status) if os.WIFEXITED(self.status) else -1
+
+    def start(self, cwd: str, command: list[bytes], environment: dict[bytes, bytes]) -> None:
+        self.pipe, out = os.pipe()
+        self.exports_pipe, exports = os.pipe()
+        failed, failure = os.pipe()
+        try:
+            fcntl.fcntl(self.pipe, 1031, CHUNK)  # F_SETPIPE_SZ
+        except OSError:
+            pass
+        self.pid = os.fork()
+        if self.pid == 0:
+            _become(self.groups, cwd, (out, exports, failure), command, environment)
+        for fd in (out, exports, failure):
+            os.close(fd)
+        self.error = os.read(failed, 1000).decode("utf-8", "replace")
+        os.close(failed)
+        os.set_blocking(self.pipe, False)
+        os.set_blocking(self.exports_pipe, False)
+        if hasattr(os, "pidfd_open"):
+            try:
+                self.pidfd = os.pidfd_open(self.pid)
+            except OSError:
+                pass
+
+    def on_stop(self, *_: object) -> None:
+        self.stopping = True
+        try:
+            os.killpg(self.pid, signal.SIGTERM)
+        except OSError:
+            pass
+
+    def on_kill(self, *_: object) -> None:
+        self.stopping = False
+        cgroup.kill(self.groups)
+        cgroup.kill_tree(os.getpid())
+
+    def serve(self) -> None:
+        """Move bytes until the main process ended and, when it was told to stop, all that it started has too."""
+        poll = select.poll()
+        for fd in (self.pipe, self.exports_pipe, self.pidfd):
+            if fd >= 0:
+                poll.register(fd, select.POLLIN)
+        alive = True
+        while self.status < 0 or (self.stopping and alive):
+            for fd, _ in poll.poll(20 if self.pidfd < 0 or self.status >= 0 else 1000):
+                if fd == self.pidfd or not self._move(fd):
+                    poll.unregister(fd)
+            alive = self._reap()
+
+    def finish(self) -> None:
+        """Kill what is left, take in what the pipe still holds, close the log."""
+        end = time.monotonic() + DRAIN_S
+        while self._reap() and time.monotonic() < end:
+            cgroup.kill(self.groups)
+            cgroup.kill_tree(os.getpid())
+            self._move(self.pipe)
+            time.sleep(0.001)
+        cgroup.kill(self.groups)
+        poll = select.poll()
+        poll.register(self.pipe, select.POLLIN)
+        while time.monotonic() < end and poll.poll(0) and self._move(self.pipe):
+            pass
+        self._move(self.exports_pipe)
+        self.log.close()
+
+    def record(self) -> bytes:
+        """The exit record; read the groups' evidence before they are removed."""
+        number = os.WTERMSIG(self.status) if os.WIFSIGNALED(self.status) else 0
+        values = {
+            "exit_code": "null" if number else str(self.exit_code),
+            "signal": str(number or "null"),
+            "oom": "true" if self.status != 0 and cgroup.oom_kills(self.groups) else "false",
+            "peak_memory_bytes": str(cgroup.peak_bytes(self.groups) or self.peak_kb * 1024),
+            "log_bytes": str(self.log.size),
+            "dropped_bytes": str(self.log.dropped),
+            "error": '"%s"' % "".join(c for c in self.error if c.isalnum() or c in " ./_-:'[]"),
+        }
+        return ("{%s}\n" % ", ".join(f'"{key}": {value}' for key, value in values.items())).encode()
+
+    def _move(self, fd: int) -> bool:
+        """Take what one pipe holds; False at its end."""
+        if fd == self.pipe:
+            return self.log.take(fd)
+        try:
+            data = os.read(fd, CHUNK)
+        except BlockingIOError:
+            return True
+        self.exports += data
+        return bool(data)
+
+    def _reap(self) -> bool:
+        """Collect every child that ended; False when none is left, and so nothing that the job started."""
+        try:
+            while True:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+                if pid == 0:
+                    return True
+                if pid == self.pid:
+                    self.status = status
+                    self.peak_kb = usage.ru_maxrss
+        except ChildProcessError:
+            return False
+
+
+class _Log:
+    """The log file. Bytes that cannot be kept are dropped, counted, and marked where they are missing."""
+
+    def __init__(self, path: str, spool: int) -> None:
+        self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.spool, self.size, self.dropped = spool, 0, 0
+        self._marked = self._checked = 0
+        self._full = False
+        self._splice = hasattr(os, "splice")
+
+    def take(self, pipe: int) -> bool:
+        """Move up to a chunk; False at the end of the pipe."""
+        try:
+            if self.size - self._checked >= 8 * CHUNK or self._full:
+                self._checked = self.size
+                self._full = os.fstat(self.fd).st_blocks * 512 > self.spool
+            if self._full:
+                return self._drop(pipe)
+            if self.dropped > self._marked:
+                self._mark()
+            if not self._splice:
+                return self._copy(pipe)
+            moved = os.splice(pipe, self.fd, CHUNK)
+        except BlockingIOError:
+            return True
+        except OSError as error:
+            if error.errno == errno.EINVAL and self._splice:
+                self._splice = False
+                return True
+            return self._drop(pipe)
+        self.size += moved
+        return moved > 0
+
+    def close(self) -> None:
+        if self.dropped > self._marked:
+            try:
+                self._mark()
+            except OSError:
+                pass
+        os.fsync(self.fd)
+        os.close(self.fd)
+
+    def _copy(self, pipe: int) -> bool:
+        data = memoryview(os.read(pipe, CHUNK // 4))
+        left = data
+        try:
+            while left:
+                written = os.write(self.fd, left)
+                self.size += written
+                left = left[written:]
+        except OSError:
+            self.dropped += len(left)
+        return len(data) > 0
+
+    def _drop(self, pipe: int) -> bool:
+        try:
+            data = os.read(pipe, CHUNK)
+        except BlockingIOError:
+            return True
+        self.dropped += len(data)
+        return bool(data)
+
+    def _mark(self) -> None:
+        text = b"\n[skywright: %d bytes of output dropped, the disk was full]\n" % (
+            self.dropped - self._marked
+        )
+        self.size += os.write(self.fd, text)
+        self._marked = self.dropped
+
+
+def _become(
+    groups: tuple[str, ...],
+    cwd: str,
+    fds: tuple[int, int, int],
+    command: list[bytes],
+    environment: dict[bytes, bytes],
+) -> None:
+    """In the new process: turn into the job. Never returns."""
+    out, exports, failure = fds
+    try:
+        os.setsid()
+        cgroup.enter(groups)
+        try:
+            with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+                file.write("500")
+        except OSError:
+            pass
+        os.chdir(cwd)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(out, 1)
+        os.dup2(out, 2)
+        os.dup2(exports, EXPORTS_FD)
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        os.execve(command[0], command, environment)
+    except BaseException as error:
+        os.write(failure, str(error).encode("utf-8", "replace")[:1000])
+    finally:
+        os._exit(127)
+
+
+def _read_input() -> tuple[dict[bytes, bytes], dict[bytes, bytes], bool]:
+    parts = []
+    while True:
+        part = os.read(0, CHUNK)
+        if not part:
+            break
+        parts.append(part)
+    items = b"".join(parts).split(b"\0\0")
+    if len(items) != 3:
+        return {}, {}, False
+    return _pairs(items[0]), _pairs(items[1]), items[2] == b"end"
+
+
+def _pairs(data: bytes) -> dict[bytes, bytes]:
+    found = {}
+    for item in data.split(b"\0"):
+        name, equals, value = item.partition(b"=")
+        if equals:
+            found[name] = value
+    return found
+
+
+def _redacted(exports: bytes, before: dict[bytes, bytes], secrets: dict[bytes, bytes]) -> bytes:
+    """What the shell exported beyond `before`, every secret in it replaced by a placeholder, longest first."""
+    forms = sorted(
+        (
+            (encode(value), PLACEHOLDER % (form, name))
+            for name, value in secrets.items()
+            for form, encode in ENCODINGS
+            if value
+        ),
+        key=lambda pair: -len(pair[0]),
+    )
+    kept = []
+    for name, value in _pairs(exports).items():
+        if before.get(name) == value or name in (b"_", b"SHLVL", b"PWD", b"OLDPWD"):
+            continue
+        for secret, placeholder in forms:
+            value = value.replace(secret, placeholder)
+        kept.append(name + b"=" + value)
+    return b"\0".join(kept)
+
+
+def _claim(folder: str) -> bool:
+    """Say, once and for all, that this process runs the part; False when another has said so."""
+    with open("/proc/self/stat", encoding="utf-8", errors="replace") as file:
+        start = file.read().rpartition(")")[2].split()[19]
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        boot_id = file.read().strip()
+    draft = os.path.join(folder, f"claim.{os.getpid()}")
+    _store(draft, f"{os.getpid()} {start} {boot_id}".encode())
+    try:
+        os.link(draft, os.path.join(folder, "claim"))
+    except FileExistsError:
+        return False
+    finally:
+        os.unlink(draft)
+    return True
+
+
+def _write(folder: str, name: str, content: bytes) -> None:
+    draft = os.path.join(folder, f"{name}.new")
+    _store(draft, content)
+    os.replace(draft, os.path.join(folder, name))
+    fd = os.open(folder, os.O_RDONLY)
+    os.fsync(fd)
+    os.close(fd)
+
+
+def _store(path: str, content: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.write(fd, content)
+    os.fsync(fd)
+    os.close(fd)

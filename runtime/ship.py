@@ -1,0 +1,147 @@
+"""Sends log bytes to control: raw, at offsets, on a connection of their own; frees what control has.
+
+Control's `next` decides where to go on: an empty body at offset 0 asks for it, so nothing about it is kept on disk.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import http.client
+import os
+import threading
+import time
+from typing import Callable, Optional
+
+from runtime.link import Control, Pause, Refused, Stopped
+
+CHUNK = 1 << 20
+GATHER_S = 0.2
+"""Bytes are gathered this long before they are sent, unless a chunk is full or nothing was sent for as long."""
+QUIET_S = 0.1
+"""How often a log is looked at while nothing comes."""
+FREE = 4 << 20
+
+
+class Stream:
+    """One part's log: `sent` bytes are with control (None: not asked yet), `final` is its size once the part ended."""
+
+    def __init__(self, key: tuple[int, int, str], path: str) -> None:
+        self.key, self.path = key, path
+        self.sent: Optional[int] = None
+        self.final: Optional[int] = None
+        self.freed = 0
+        self.at = 0.0
+
+    @property
+    def done(self) -> bool:
+        return self.final is not None and self.sent is not None and self.sent >= self.final
+
+
+class Shipper(threading.Thread):
+    """Ships every watched log until it is done. `shipped(key)` is told when control has all of one."""
+
+    def __init__(self, control: Control, shipped: Callable[[tuple[int, int, str]], None]) -> None:
+        super().__init__(daemon=True, name="logs")
+        self.control, self.shipped = control, shipped
+        self._caller = control.caller()
+        self._streams: dict[tuple[int, int, str], Stream] = {}
+        self._changed = threading.Event()
+        self._soon = 0.0
+        self._punch = _hole_puncher()
+
+    def watch(self, key: tuple[int, int, str], path: str) -> None:
+        """Ship the log at `path`, which may not exist yet."""
+        self._streams.setdefault(key, Stream(key, path))
+        self._soon = time.monotonic() + 1.0
+        self._changed.set()
+
+    def finish(self, key: tuple[int, int, str], size: int) -> None:
+        """The part ended: its log has `size` bytes."""
+        if key in self._streams:
+            self._streams[key].final = size
+            self._changed.set()
+
+    def keys(self) -> list[tuple[int, int, str]]:
+        """The logs that are still being shipped."""
+        return list(self._streams)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing that ended waits to be shipped."""
+        return all(stream.final is None for stream in list(self._streams.values()))
+
+    def run(self) -> None:
+        pause = Pause()
+        while True:
+            self._changed.clear()
+            try:
+                moved = self._round()
+                pause.tries = 0
+            except Stopped:
+                return
+            except (Refused, OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
+                self._changed.wait(pause.after(error))
+                continue
+            if not moved:
+                quiet = 0.005 if time.monotonic() < self._soon else QUIET_S
+                self._changed.wait(quiet if self._streams else None)
+
+    def _round(self) -> bool:
+        """Send what is due of every log; True when bytes moved."""
+        moved = False
+        for stream in list(self._streams.values()):
+            try:
+                moved = self._send(stream) or moved
+            except Refused as error:
+                if error.status not in (403, 404, 410):
+                    raise
+                stream.sent = stream.final = 0  # control knows no such run any more
+            if stream.done:
+                del self._streams[stream.key]
+                self.shipped(stream.key)
+        return moved
+
+    def _send(self, stream: Stream) -> bool:
+        if stream.sent is None:
+            stream.sent = self._put(stream, 0, b"")
+        try:
+            size = os.stat(stream.path).st_size
+        except FileNotFoundError:
+            size = 0
+        if stream.final is not None and stream.final > size:
+            stream.final = size
+        pending = size - stream.sent
+        gathered = pending >= CHUNK or time.monotonic() - stream.at >= GATHER_S or stream.final is not None
+        if pending <= 0 or not gathered:
+            return False
+        with open(stream.path, "rb") as file:
+            file.seek(stream.sent)
+            data = file.read(min(CHUNK, pending))
+        stream.sent = self._put(stream, stream.sent, data)
+        stream.at = time.monotonic()
+        if stream.sent - stream.freed >= FREE:
+            self._punch(stream.path, stream.freed, stream.sent - stream.freed)
+            stream.freed = stream.sent
+        return True
+
+    def _put(self, stream: Stream, offset: int, data: bytes) -> int:
+        run, attempt, phase = stream.key
+        path = self.control.path(f"logs/{run}/{attempt}/{phase}?offset={offset}")
+        return int(self.control.call(self._caller, "PUT", path, data).data()["next"])
+
+
+def _hole_puncher() -> Callable[[str, int, int], None]:
+    """Frees a range of a file, offsets staying as they are; does nothing where the system cannot."""
+    fallocate = getattr(ctypes.CDLL(None, use_errno=True), "fallocate64", None)
+
+    def punch(path: str, offset: int, length: int) -> None:
+        if fallocate is None:
+            return
+        try:
+            fd = os.open(path, os.O_WRONLY)
+        except OSError:
+            return
+        fallocate(fd, 3, ctypes.c_int64(offset), ctypes.c_int64(length))  # PUNCH_HOLE | KEEP_SIZE
+        os.close(fd)
+
+    return punch
