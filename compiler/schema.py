@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -103,7 +103,8 @@ def _any_of(value: Any, schema: Mapping[str, Any], path: Path) -> Iterable[Fault
         yield Fault(path, "task/not-supported-yet", message, schema.get("x-hint"), True)
         return
     if now:
-        yield from min(now, key=len)
+        for fault in min(now, key=len):
+            yield replace(fault, hint=fault.hint or _example(schema, path)) if fault.path == path else fault
         return
     wanted = [name for branch in schema["anyOf"] if not branch.get("x-skywright") for name in _types(branch)]
     choices = [one for branch in schema["anyOf"] for one in branch.get("enum", [])]
@@ -234,7 +235,11 @@ def _retype(value: Any, wanted: list[str], path: Path) -> str | None:
         return None
     if isinstance(value, (bool, int, float)) and "string" in wanted:
         return f'quote it when a text is meant: `"{str(value).lower()}"`'
-    if isinstance(value, str) and {"number", "integer"} & set(wanted) and value.strip().isdigit():
+    if (
+        isinstance(value, str)
+        and {"number", "integer"} & set(wanted)
+        and re.fullmatch(r"\s*\d{1,6}\s*", value)
+    ):
         return f"write it without quotes: `{value.strip()}`"
     if isinstance(value, str) and wanted == ["boolean"]:
         return "write `true` or `false`"

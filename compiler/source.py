@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from compiler.nodes import Node, resolve
 from compiler.problem import Place, Problem, Problems, nearest, quote
 
 MAX_BYTES = 1024 * 1024
@@ -21,17 +22,6 @@ MAX_EXPANDED = 10_000
 
 _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_INT = re.compile(r"[-+]?[0-9]{1,18}\Z")
-_BASED = re.compile(r"0(?:o[0-7]{1,20}|x[0-9a-fA-F]{1,15})\Z")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
-_WORDS: dict[str, Any] = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf"), float("inf")),
-    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
-    **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
-}
 _CORE = "tag:yaml.org,2002:"
 _TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
@@ -40,38 +30,6 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "bool": (bool,),
     "null": (type(None),),
 }
-
-
-@dataclass(slots=True, eq=False)
-class Node:
-    """One value as it stands in the file. `line` and `column` count from 0; `expanded` counts aliases too."""
-
-    line: int
-    column: int
-    width: int
-    value: Any = None
-    written: str | None = None
-    items: list[Node] | None = None
-    pairs: list[tuple[Node, Node]] | None = None
-    merged: dict[str, tuple[Node, Node]] = field(default_factory=dict)
-    expanded: int = 1
-    height: int = 1
-    closed: bool = True
-
-    def child(self, step: object) -> tuple[Node | None, Node] | None:
-        """The (key, value) below this node for one step of a path."""
-        if isinstance(step, str) and self.pairs is not None:
-            return self.merged.get(step)
-        if isinstance(step, int) and self.items is not None and 0 <= step < len(self.items):
-            return None, self.items[step]
-        return None
-
-    def data(self) -> Any:
-        if self.pairs is not None:
-            return {name: value.data() for name, (_, value) in self.merged.items()}
-        if self.items is not None:
-            return [item.data() for item in self.items]
-        return self.value
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,7 +86,7 @@ def parse(content: bytes, file: str) -> Source:
     builder = _Builder(file, lines)
     root = builder.read(text)
     if builder.problems:
-        raise Problems(builder.problems)
+        raise Problems(sorted(builder.problems, key=_start))
     if root is None:
         raise Problems(
             Problem(
@@ -349,7 +307,7 @@ class _Builder:
                         brought.setdefault(name, pair)
                 continue
             if not isinstance(key.value, str):
-                self._key_not_text(key)
+                self._key_not_text(key, value)
                 continue
             if key.value in own:
                 first = own[key.value][0].line + 1
@@ -361,9 +319,11 @@ class _Builder:
             own[key.value] = (key, value)
         node.merged = {**own, **{name: pair for name, pair in brought.items() if name not in own}}
 
-    def _key_not_text(self, key: Node) -> None:
+    def _key_not_text(self, key: Node, value: Node) -> None:
         spot = (key.line, key.column, max(1, key.width))
         if key.written is None:
+            start, end = (key.line, key.column), (value.line, value.column)
+            self.problems = [one for one in self.problems if not start <= _start(one) < end]
             hint = "quote `${{…}}` and `{…}` when they are meant as text" if key.pairs is not None else None
             self._note("task/key-not-text", "a list or mapping cannot be a key", spot, hint)
         else:
@@ -371,7 +331,9 @@ class _Builder:
             self._note("task/key-not-text", f"the key {quote(key.written)} is not text", spot, hint)
 
     def _syntax(self, error: Any) -> Problem:
-        mark = getattr(error, "problem_mark", None)
+        mark, says = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        if "quoted scalar" in str(getattr(error, "context", "")) and error.context_mark:
+            mark, says = error.context_mark, "a quote is opened here and not closed"
         line, column = (mark.line, mark.column) if mark else (0, 0)
         for at in (line, line - 1):
             text = self.lines[at] if 0 <= at < len(self.lines) else ""
@@ -386,7 +348,7 @@ class _Builder:
         while line > 0 and (line >= len(self.lines) or (column == 0 and not self.lines[line].strip())):
             line -= 1
             column = len(self.lines[line])
-        says = getattr(error, "problem", None) or "it cannot be read"
+        says = says or "it cannot be read"
         message = f"not valid YAML: {says}"
         return self._problem("task/yaml-syntax", message, (line, column, 1), _advice(self.lines[line], says))
 
@@ -405,17 +367,8 @@ class _Builder:
         raise Problems([*self.problems, self._problem(code, message, spot, hint)])
 
 
-def resolve(text: str) -> Any:
-    """A plain scalar by the core schema of YAML 1.2."""
-    if text in _WORDS:
-        return _WORDS[text]
-    if _INT.match(text):
-        return int(text)
-    if _BASED.match(text):
-        return int(text, 0)
-    if _FLOAT.match(text) and len(text) < 400:
-        return float(text)
-    return text
+def _start(problem: Problem) -> tuple[int, int]:
+    return (problem.place.line - 1, problem.place.column - 1) if problem.place else (-1, -1)
 
 
 def _advice(line: str, says: str) -> str | None:
@@ -423,8 +376,8 @@ def _advice(line: str, says: str) -> str | None:
         return "quote a text that holds `: `"
     if "cannot start any token" in says:
         return "quote a text that begins with `@`, `%` or a backquote"
-    if "end of stream" in says and ("'" in line or '"' in line):
-        return "a quote is opened and not closed"
+    if "not closed" in says:
+        return "close it; a `'` in a text of single quotes is written twice"
     if "expected key" in says or "block" in says:
         return "is the indentation the same as that of the lines around it?"
     return None

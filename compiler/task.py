@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -161,6 +160,8 @@ def deployment_name(text: str) -> str:
     if not name[0].isalpha():
         name = f"t{name}"
     if len(name) > 40:
+        import hashlib
+
         mark = hashlib.sha256(text.encode()).hexdigest()[:6]
         name = f"{name[:33].rstrip('-')}-{mark}"
     return name
