@@ -1,0 +1,34 @@
+"""The web application of one control: both audiences' routes, and the reconcilers' loop beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+from starlette.applications import Starlette
+
+from skywright.control import loop, node_api, people_api
+from skywright.control.context import WORK, Control
+from skywright.control.http import HANDLERS
+
+
+def application(control: Control, token: str, stop: Callable[[], None]) -> Starlette:
+    """`token` is the user's; `stop` asks the server to end."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        reconciling = asyncio.create_task(loop.run(control))
+        yield
+        control.bell.close()
+        control.bell.ring(WORK)
+        await reconciling
+        control.store.close()
+
+    app = Starlette(
+        routes=[*node_api.ROUTES, *people_api.ROUTES], exception_handlers=HANDLERS, lifespan=lifespan
+    )
+    app.state.control = control
+    app.state.token = token
+    app.state.stop = stop
+    return app

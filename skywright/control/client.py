@@ -1,0 +1,363 @@
+"""How commands talk to control: starts it when it is not there, repeats calls across its restarts, raises Problems."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from compiler.problem import Place, Problem, Problems
+from skywright.control import VERSION
+
+Data = dict[str, Any]
+
+START_S = 15.0
+"""How long a started control may take until it answers."""
+
+AGAIN_S = 20.0
+"""How long a call is repeated while control cannot be reached: it may be restarting."""
+
+CALL_S = 60.0
+
+PASSED_ON = (
+    "PATH HOME USER LOGNAME SHELL TMPDIR TZ LANG LANGUAGE SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE"
+    " HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy GOPROXY GOFLAGS GOSUMDB GOPATH GOCACHE GOROOT"
+    " VIRTUAL_ENV PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX COVERAGE_PROCESS_START LD_LIBRARY_PATH"
+).split()
+"""Variables that control gets of its starter; with those that begin with one of the next. Others may be secrets."""
+
+PASSED_ON_PREFIXES = ("LC_", "XDG_", "SKYWRIGHT_")
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Log bytes of one rank: `data` stands at `offset` of its phase's log."""
+
+    rank: int
+    attempt: int
+    phase: str
+    offset: int
+    data: bytes
+
+
+class Client:
+    """Calls one control. Every method raises Problems and nothing else that a user meets."""
+
+    def __init__(self, home: Path, *, start: bool = True) -> None:
+        self._folder = home / "control"
+        self._home = home
+        self._start = start
+
+    @classmethod
+    def connect(cls, home: Path, *, start: bool = True) -> Client:
+        """A client of the home's control, which is started when it is not there and `start` allows it.
+
+        A control of another version is replaced; its operations go on and are taken over.
+        Raises Problems control/not-running, control/not-started, control/port-taken and others of its start.
+        """
+        client = cls(home, start=start)
+        found = client._answering()
+        if found and found.get("version") == VERSION:
+            return client
+        if not start:
+            if found:
+                return client
+            raise Problems(_not_running())
+        if found:
+            client._replace()
+        client._launch_control()
+        return client
+
+    # Calls.
+
+    def health(self) -> Data:
+        """{version, pid, deployments}."""
+        return self._object("GET", "/v1/health")
+
+    def launch(self, order: Mapping[str, Any]) -> Data:
+        """Make a deployment, or use the living one of that name; returns {name, run}."""
+        return self._object("POST", "/v1/deployments", order, again=False)
+
+    def execute(self, name: str, order: Mapping[str, Any]) -> Data:
+        """Queue a run on a living deployment; returns {run}."""
+        return self._object("POST", _path(name, "runs"), order, again=False)
+
+    def deployments(self, refresh: bool = False) -> list[Data]:
+        """Every deployment that exists. `refresh` asks the clouds first."""
+        found: list[Data] = self._data("GET", "/v1/deployments" + ("?refresh=1" if refresh else ""))
+        return found
+
+    def deployment(self, name: str) -> Data:
+        """One deployment, also one that is gone. Problems control/no-such-deployment."""
+        return self._object("GET", _path(name))
+
+    def runs(self, name: str) -> list[Data]:
+        """Its runs, oldest first."""
+        found: list[Data] = self._data("GET", _path(name, "runs"))
+        return found
+
+    def follow(self, name: str, after: int, wait_s: float) -> Data:
+        """{events, next, deployment, runs}; waits up to `wait_s` for an event after `after` or other news."""
+        query = urlencode({"after": after, "wait_s": wait_s})
+        return self._object("GET", f"{_path(name, 'follow')}?{query}", timeout_s=wait_s + CALL_S)
+
+    def logs(
+        self, name: str, run: int | None, cursor: Data | None, wait_s: float
+    ) -> tuple[list[Chunk], Data, bool]:
+        """New log bytes of a run (the newest when None) after `cursor`; True when it has ended and all was given."""
+        asked = {"run": run, "cursor": cursor, "wait_s": wait_s}
+        content = self._call("POST", _path(name, "logs"), asked, timeout_s=wait_s + CALL_S)
+        head, _, rest = content.partition(b"\n")
+        told = json.loads(head)
+        chunks, start = [], 0
+        for item in told["chunks"]:
+            size = item.pop("size")
+            chunks.append(Chunk(data=rest[start : start + size], **item))
+            start += size
+        return chunks, told["cursor"], told["ended"]
+
+    def cancel(self, name: str, runs: list[int] | None) -> list[int]:
+        """Stop runs, all unfinished ones when None; returns their numbers. Problems run/no-such-run."""
+        found: list[int] = self._data("POST", _path(name, "cancel"), {"runs": runs})
+        return found
+
+    def autostop(self, name: str, idle_s: float | None, down: bool = True) -> None:
+        """Remove the deployment after `idle_s` seconds without a run; None: never."""
+        self._data("POST", _path(name, "autostop"), {"idle_s": idle_s, "down": down})
+
+    def down(self, name: str, purge: bool = False) -> Data:
+        """Begin to remove a deployment; `follow` it until its state is gone (or failed)."""
+        return self._object("POST", _path(name, "down"), {"purge": purge})
+
+    def chaos(self, name: str, kind: str, rank: int = 0, notice_s: float | None = None) -> Data:
+        """Break something: preempt, kill, kill-agent, kill-operation."""
+        asked = {"kind": kind, "rank": rank, "notice_s": notice_s}
+        return self._object("POST", _path(name, "chaos"), asked, again=False)
+
+    def cost(self) -> list[Data]:
+        """What each deployment, also of the past, has cost."""
+        found: list[Data] = self._data("GET", "/v1/cost")
+        return found
+
+    def missing(self, digests: Iterable[str]) -> list[str]:
+        """Which archives control does not have yet."""
+        found: list[str] = self._data("POST", "/v1/blobs/missing", {"digests": list(digests)})
+        return found
+
+    def put_blob(self, digest: str, path: Path) -> None:
+        """Send an archive; `digest` is the SHA-256 of the file's bytes."""
+        self._call("PUT", f"/v1/blobs/{quote(digest, safe='')}", path, timeout_s=600)
+
+    def orphans(self, delete: bool = False) -> list[Data]:
+        """Nodes that exist in a cloud and belong to no living deployment; `delete` removes them."""
+        found: list[Data] = self._data("POST", "/v1/orphans", {"delete": delete}, timeout_s=300)
+        return found
+
+    # Transport.
+
+    def _data(
+        self, method: str, path: str, sent: Any = None, *, again: bool = True, timeout_s: float = CALL_S
+    ) -> Any:
+        return json.loads(self._call(method, path, sent, again=again, timeout_s=timeout_s))
+
+    def _object(self, method: str, path: str, sent: Any = None, **how: Any) -> Data:
+        found: Data = self._data(method, path, sent, **how)
+        return found
+
+    def _call(
+        self, method: str, path: str, sent: Any = None, *, again: bool = True, timeout_s: float = CALL_S
+    ) -> bytes:
+        """One call, repeated while control cannot be reached. With `again` False only until it was sent whole."""
+        deadline = time.monotonic() + AGAIN_S
+        while True:
+            unsent = True
+            try:
+                connection = self._connection(timeout_s)
+                try:
+                    connection.connect()
+                    unsent = False
+                    return self._exchange(connection, method, path, sent)
+                finally:
+                    connection.close()
+            except (OSError, http.client.HTTPException) as error:
+                if isinstance(error, TimeoutError) or not (again or unsent) or time.monotonic() > deadline:
+                    raise Problems(_unreachable(error)) from None
+                if self._start and self._answering() is None:
+                    self._launch_control()
+                elif not self._start and not self._is_running():
+                    raise Problems(_not_running()) from None
+                time.sleep(0.1)
+
+    def _connection(self, timeout_s: float) -> http.client.HTTPConnection:
+        found = self._address()
+        if found is None:
+            raise ConnectionRefusedError("control.json is missing")
+        host, _, port = found["url"].removeprefix("http://").partition(":")
+        return http.client.HTTPConnection(host, int(port), timeout=timeout_s)
+
+    def _exchange(self, connection: http.client.HTTPConnection, method: str, path: str, sent: Any) -> bytes:
+        headers = {"Authorization": f"Bearer {(self._folder / 'token').read_text().strip()}"}
+        if isinstance(sent, Path):
+            with open(sent, "rb") as file:
+                headers["Content-Length"] = str(os.fstat(file.fileno()).st_size)
+                connection.request(method, path, body=file, headers=headers)
+        else:
+            content = None if sent is None else json.dumps(sent).encode()
+            connection.request(method, path, body=content, headers=headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        if answer.status >= 400:
+            raise Problems(_told(answer.status, content))
+        return content
+
+    # Starting.
+
+    def _address(self) -> Data | None:
+        try:
+            found: Data = json.loads((self._folder / "control.json").read_bytes())
+            return found
+        except (OSError, ValueError):
+            return None
+
+    def _is_running(self) -> bool:
+        return self._address() is not None and self._answering() is not None
+
+    def _answering(self) -> Data | None:
+        """Its health when control answers now."""
+        try:
+            connection = self._connection(5.0)
+            try:
+                found: Data = json.loads(self._exchange(connection, "GET", "/v1/health", None))
+                return found
+            finally:
+                connection.close()
+        except (OSError, http.client.HTTPException, ValueError, Problems):
+            # Another program may have its port by now.
+            return None
+
+    def _replace(self) -> None:
+        """Ask a control of another version to end, and wait for it."""
+        self._data("POST", "/v1/stop", again=False)
+        deadline = time.monotonic() + START_S
+        while self._answering() is not None and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    def _launch_control(self) -> None:
+        """Start control as a process of its own and wait until it answers."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        env = {
+            key: value
+            for key, value in os.environ.items()
+            if key in PASSED_ON or key.startswith(PASSED_ON_PREFIXES)
+        }
+        env["SKYWRIGHT_HOME"] = str(self._home.absolute())
+        deadline = time.monotonic() + START_S
+        child: subprocess.Popen[bytes] | None = None
+        while time.monotonic() < deadline:
+            if child is None:
+                child = self._spawn(env)
+            code = child.poll()
+            found = self._answering()
+            if found:
+                _let_go(child)
+                return
+            if code == 0:
+                child = None  # another one holds the lock: it is starting, or about to end
+            elif code is not None:
+                raise Problems(self._refused(child.pid, code))
+            time.sleep(0.02 if child else 0.2)
+        raise Problems(self._refused(child.pid if child else 0, None))
+
+    def _spawn(self, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        with open(self._folder / "output.txt", "wb") as output:
+            return subprocess.Popen(
+                [sys.executable, "-m", "skywright.control.server"],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                # `-m` puts the working directory first on sys.path: never the user's.
+                cwd=self._folder,
+                env=dict(env),
+                start_new_session=True,
+            )
+
+    def _refused(self, pid: int, code: int | None) -> tuple[Problem, ...]:
+        """Why a started control ended."""
+        try:
+            told = json.loads((self._folder / "refused.json").read_bytes())
+            if told["pid"] == pid:
+                return tuple(_problem(item) for item in told["problems"])
+        except (OSError, ValueError, KeyError):
+            pass
+        try:
+            last = (self._folder / "output.txt").read_text(errors="replace").strip().splitlines()[-1:]
+        except OSError:
+            last = []
+        how = "did not answer in time" if code is None else f"ended with exit code {code}"
+        return (
+            Problem(
+                "control/not-started",
+                f"control {how}" + (f": {last[0]}" if last else ""),
+                hint=f"its log is {self._folder / 'log.txt'}",
+            ),
+        )
+
+
+def _let_go(child: subprocess.Popen[bytes]) -> None:
+    """Control outlives us: no warning about a child that still runs."""
+    child.returncode = 0
+
+
+def _path(name: str, *more: str) -> str:
+    return "/".join(["/v1/deployments", quote(name, safe=""), *more])
+
+
+def _told(status: int, content: bytes) -> tuple[Problem, ...]:
+    """The Problems of an answer."""
+    try:
+        told = json.loads(content)
+        if told.get("problems"):
+            return tuple(_problem(item) for item in told["problems"])
+        reason = str(told.get("reason", ""))
+    except (ValueError, AttributeError):
+        reason = content[:200].decode(errors="replace")
+    if status == 401:
+        return (
+            Problem(
+                "control/not-allowed",
+                "control does not know the token in this home",
+                hint="end the control process of this home; the next command starts a new one",
+            ),
+        )
+    return (Problem("control/refused", f"control answered {status}: {reason}"),)
+
+
+def _problem(data: Mapping[str, Any]) -> Problem:
+    place = None
+    if data.get("file") and data.get("line"):
+        place = Place(data["file"], data["line"], data.get("column") or 1)
+    return Problem(data["code"], data["message"], place, data.get("hint"), data.get("left_behind"))
+
+
+def _not_running() -> Problem:
+    return Problem(
+        "control/not-running",
+        "control is not running: nothing was launched from this home, or it was ended",
+        hint="`skywright up FILE` starts it; so does every command that needs it",
+    )
+
+
+def _unreachable(error: Exception) -> Problem:
+    return Problem(
+        "control/unreachable",
+        f"control could not be reached: {error or type(error).__name__}",
+        hint="run the command again; `skywright status` shows what was accepted",
+    )

@@ -1,0 +1,70 @@
+"""What every part of control is given: the store, the clocks, the bell, and the seams to engine and clouds."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from skywright.control.bell import Bell
+from skywright.control.blobs import Blobs
+from skywright.control.clock import Clock, SystemClock
+from skywright.control.logbook import Logbook
+from skywright.control.presence import Presence
+from skywright.control.rows import Deployment, Event
+from skywright.control.store import Store
+from skywright.control.vault import Vault
+from stacks.cloud import Cloud
+from stacks.operate import Request
+from stacks.process import Identity
+
+log = logging.getLogger("skywright.control")
+
+WORK = "work"
+"""The bell's key that wakes the reconcilers."""
+
+
+class Operations(Protocol):
+    """How engine operations are run: stacks.operate keeps it."""
+
+    def start(self, request: Request, folder: Path) -> Identity: ...
+    def read(self, folder: Path, offset: int) -> tuple[list[dict[str, Any]], int]: ...
+    def result(self, folder: Path) -> dict[str, Any] | None: ...
+    def running(self, folder: Path) -> bool: ...
+    def owner(self, folder: Path) -> Identity | None: ...
+    def stop(self, folder: Path) -> None: ...
+
+
+class Control:
+    """One control. `folder` is `<home>/control`; `cloud` gives a cloud by name."""
+
+    def __init__(
+        self,
+        home: Path,
+        operations: Operations,
+        cloud: Callable[[str], Cloud],
+        clock: Clock | None = None,
+    ) -> None:
+        """Opens the store. Raises Problems when it cannot be used."""
+        self.home = home
+        self.folder = home / "control"
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.operations = operations
+        self.cloud = cloud
+        self.clock: Clock = clock or SystemClock()
+        self.store = Store(self.folder / "control.db")
+        self.bell = Bell()
+        self.presence = Presence()
+        self.vault = Vault(self.store, self.folder / "secrets.key")
+        self.logbook = Logbook(self.folder / "logs")
+        self.blobs = Blobs(self.folder / "blobs")
+        self.told_to_stop: set[str] = set()
+
+    def tell(self, deployment: Deployment, kind: str, text: str, **data: Any) -> None:
+        """Add a sentence to the deployment's timeline and wake whoever follows it."""
+        with self.store.together():
+            seq = self.store.highest(Event, "seq", uid=deployment.uid) + 1
+            self.store.add(Event(deployment.uid, seq, self.clock.now(), kind, text, data))
+        log.info("%s: %s", deployment.name, text)
+        self.bell.ring(deployment.uid)

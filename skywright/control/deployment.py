@@ -1,0 +1,309 @@
+"""A deployment's way: pending, provisioning, up, removing, gone; what the engine is asked for follows from the level."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import time
+from typing import Any
+
+from skywright.control import breaker, gang, loss, operations, words
+from skywright.control.context import WORK, Control, log
+from skywright.control.cost import spent
+from skywright.control.desired import current_run
+from skywright.control.nodes import fence
+from skywright.control.progress import kept_folder, measure
+from skywright.control.rows import Deployment, Node, Operation, Run
+from stacks.operate import Kind
+
+BACKOFF_S = (2.0, 5.0, 15.0, 30.0, 60.0)
+"""Pauses between failing attempts to make or replace nodes; the last one repeats."""
+
+
+async def step(control: Control, uid: str) -> None:
+    """Look at everything that is stored of one deployment and do what is next."""
+    deployment = _read(control, uid)
+    operation = operations.unfinished(control, uid)
+    if operation:
+        result = operations.step(control, deployment, operation)
+        if result is not None:
+            await _ended(control, deployment, operation, result)
+            deployment, operation = _read(control, uid), None
+    if deployment.ended is not None:
+        return
+    if deployment.stage in ("provisioning", "up"):
+        await loss.watch(control, deployment)
+    gang.step(control, deployment)
+    if deployment.wanted == "gone":
+        _leave(control, deployment, operation)
+    elif operation is None:
+        _provide(control, deployment)
+    _rest(control, _read(control, uid))
+
+
+def _read(control: Control, uid: str) -> Deployment:
+    deployment = control.store.first(Deployment, uid=uid)
+    if deployment is None:
+        raise LookupError(uid)
+    return deployment
+
+
+def missing_ranks(control: Control, deployment: Deployment) -> list[int]:
+    """Ranks that no node holds."""
+    held = {node.rank for node in control.store.find(Node, uid=deployment.uid, revoked=None)}
+    return [rank for rank in range(deployment.nodes_wanted) if rank not in held]
+
+
+def _provide(control: Control, deployment: Deployment) -> None:
+    """Ask for nodes when some are missing or the wish has changed."""
+    if deployment.stage == "failed" or (deployment.retry_at or 0) > control.clock.now():
+        return
+    missing = missing_ranks(control, deployment)
+    changed = deployment.applied != deployment.digest
+    run = current_run(control, deployment.uid)
+    if changed and deployment.applied is not None and not missing and run and run.attempt and not run.ended:
+        return  # the running one first
+    if not changed and not missing:
+        return
+    if deployment.applied is not None and _too_many_losses(control, deployment, run):
+        return
+    if deployment.stage == "pending":
+        _put_old_checkpoints_aside(control, deployment)
+    lost = [
+        node.node
+        for node in control.store.find(Node, uid=deployment.uid, state="lost")
+        if node.rank in missing
+    ]
+    with control.store.together():
+        stage = "provisioning" if deployment.applied is None else deployment.stage
+        if control.store.change(
+            deployment, when={"stage": deployment.stage, "wanted": "up"}, stage=stage, retry_at=None
+        ):
+            operations.intend(control, deployment, Kind.UP, lost)
+    names = ", ".join(f"node-{rank}" for rank in missing)
+    if lost and missing:
+        control.tell(deployment, "step", f"a replacement for {names} is requested", ranks=missing)
+
+
+def _too_many_losses(control: Control, deployment: Deployment, run: Run | None) -> bool:
+    lost = control.store.find(Node, uid=deployment.uid, state="lost")
+    why = breaker.reason(control, (node.gone or 0.0 for node in lost), run.progress_at if run else None)
+    _block(control, deployment, why)
+    return why is not None
+
+
+def _block(control: Control, deployment: Deployment, why: str | None) -> None:
+    if deployment.blocked != why:
+        control.store.change(deployment, blocked=why)
+        if why:
+            control.tell(deployment, "problem", f"blocked: {why}")
+
+
+async def _ended(
+    control: Control, deployment: Deployment, operation: Operation, result: dict[str, Any]
+) -> None:
+    """Store and apply an operation's result, once."""
+    if operation.kind == Kind.DESTROY.value and result["ok"]:
+        await _sweep(control, deployment)
+    with control.store.together():
+        if not control.store.change(
+            operation, when={"ended": None}, ended=control.clock.now(), state="done", result=result
+        ):
+            return
+        if operation.kind == Kind.DESTROY.value:
+            (_gone if result["ok"] else _not_removed)(control, deployment, result)
+        elif result["ok"]:
+            _provided(control, deployment, operation, result)
+        else:
+            _not_provided(control, deployment, operation, result)
+    shutil.rmtree(operations.folder(control, operation), ignore_errors=True)
+    control.bell.ring(WORK, deployment.uid)
+
+
+def _provided(control: Control, deployment: Deployment, operation: Operation, result: dict[str, Any]) -> None:
+    now = control.clock.now()
+    from compiler.spec import StackSpec
+
+    control.store.change(
+        deployment,
+        applied=StackSpec.from_data(operation.spec).digest,
+        stage="up",
+        up_since=deployment.up_since or now,
+        idle_since=deployment.idle_since or now,
+        failures=0,
+        retry_at=None,
+        blocked=None,
+        problem=None,
+    )
+    ids = set()
+    for item in result["nodes"]:
+        ids.add(item["id"])
+        control.store.add(Node(item["id"], deployment.uid, item["rank"], item["address"], created=now))
+        control.presence.of(item["id"], control.clock.steady())
+        before = control.store.first(
+            Node, order="-gone", uid=deployment.uid, rank=item["rank"], node=tuple(operation.lost)
+        )
+        if before and before.node != item["id"]:
+            control.tell(
+                deployment,
+                "replaced",
+                f"{before.label} replaced ({before.node} -> {item['id']})"
+                + (f" {words.duration(now - before.gone)} after its loss" if before.gone else ""),
+                rank=before.rank,
+                old=before.node,
+                new=item["id"],
+            )
+    for node in control.store.find(Node, uid=deployment.uid, revoked=None):
+        if node.node not in ids:
+            fence(control, deployment, node, "the stack has no such node any more", state="gone")
+    seconds = (result.get("seconds") or {}).get("total")
+    took = f" in {words.duration(seconds)}" if seconds is not None else ""
+    counts = ", ".join(
+        f"{count} {what}" for what, count in sorted(result["changes"].items()) if what != "same"
+    )
+    control.tell(
+        deployment,
+        "step",
+        f"up finished{took}" + (f" ({counts})" if counts else ""),
+        type="result",
+        changes=result["changes"],
+        seconds=result.get("seconds"),
+    )
+
+
+def _not_provided(
+    control: Control, deployment: Deployment, operation: Operation, result: dict[str, Any]
+) -> None:
+    problem = dict(result["problem"] or {"code": "engine/failed", "message": "the engine operation failed"})
+    if not problem.get("left_behind"):
+        problem["left_behind"] = (
+            f"what was made before that in stack {operation.spec['stack']};"
+            f" `skywright down {deployment.name}` removes it"
+        )
+    if deployment.wanted == "gone":
+        return
+    again = deployment.applied is not None or deployment.retry
+    if not again:
+        control.store.change(deployment, stage="failed", problem=problem, failures=deployment.failures + 1)
+        control.tell(deployment, "problem", str(problem["message"]), problem=problem)
+        for run in control.store.find(Run, order="run", uid=deployment.uid, ended=None):
+            gang.end(control, deployment, run, "FAILED", "its nodes could not be made")
+        return
+    pause = BACKOFF_S[min(deployment.failures, len(BACKOFF_S) - 1)]
+    control.store.change(
+        deployment,
+        failures=deployment.failures + 1,
+        retry_at=control.clock.now() + pause,
+        problem=problem,
+        blocked=str(problem["message"]),
+    )
+    control.tell(
+        deployment,
+        "problem",
+        f"{problem['message']}; trying again in {words.duration(pause)}",
+        problem=problem,
+        retry_s=pause,
+    )
+
+
+def _leave(control: Control, deployment: Deployment, operation: Operation | None) -> None:
+    """On the way out: the run first, then a running `up`, then the engine takes everything away."""
+    if operation is not None:
+        if operation.kind != Kind.DESTROY.value and operation.id not in control.told_to_stop:
+            control.told_to_stop.add(operation.id)
+            control.operations.stop(operations.folder(control, operation))
+        return
+    if deployment.stage == "failed" or current_run(control, deployment.uid) is not None:
+        return
+    with control.store.together():
+        if control.store.change(
+            deployment, when={"stage": deployment.stage, "wanted": "gone"}, stage="removing"
+        ):
+            operations.intend(control, deployment, Kind.DESTROY)
+
+
+async def _sweep(control: Control, deployment: Deployment) -> None:
+    """Remove what exists in the cloud beside the engine's state: a killed create may have left it."""
+    cloud = control.cloud(deployment.cloud)
+    for facts in await asyncio.to_thread(cloud.inventory, deployment.project):
+        if facts.deployment == deployment.name:
+            log.warning("%s: %s exists beside the stack, removing it", deployment.name, facts.node)
+            await asyncio.to_thread(cloud.remove, facts.node)
+
+
+def _gone(control: Control, deployment: Deployment, result: dict[str, Any]) -> None:
+    now = control.clock.now()
+    for node in control.store.find(Node, uid=deployment.uid, revoked=None):
+        fence(control, deployment, node, "its deployment was removed", state="gone")
+    kept = _kept(control, deployment)
+    control.vault.forget(operations.env_scope(deployment.uid))
+    control.store.change(deployment, ended=now, stage="gone", problem=None, blocked=None, kept=kept)
+    text = f"{deployment.name} removed · ${spent(control, deployment):.2f}"
+    if kept:
+        text += (
+            f" · its checkpoints stay in {kept['path']} ({words.few(kept['files'], 'file')},"
+            f" {words.size(kept['bytes'])})"
+        )
+    control.tell(deployment, "removed", text, kept=kept)
+    wanted = {
+        item["digest"]
+        for living in control.store.find(Deployment, ended=None)
+        for run in control.store.find(Run, uid=living.uid, ended=None)
+        for item in run.body["files"]
+    }
+    control.blobs.keep_only(wanted, now)
+
+
+def _kept(control: Control, deployment: Deployment) -> dict[str, Any] | None:
+    """What stays of the checkpoints; a purge leaves nothing."""
+    folder = kept_folder(control, deployment)
+    if folder is None or not folder.is_dir():
+        return None
+    if deployment.purge:
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+    found = measure(folder)
+    return found if found["files"] else None
+
+
+def _not_removed(control: Control, deployment: Deployment, result: dict[str, Any]) -> None:
+    problem = dict(result["problem"] or {"code": "engine/failed", "message": "the engine operation failed"})
+    problem["left_behind"] = (
+        problem.get("left_behind")
+        or f"stack {deployment.spec['stack']} of `{deployment.name}`; `skywright down {deployment.name}` tries again"
+    )
+    control.store.change(deployment, stage="failed", problem=problem)
+    control.tell(deployment, "problem", str(problem["message"]), problem=problem)
+
+
+def _put_old_checkpoints_aside(control: Control, deployment: Deployment) -> None:
+    """A new life of a name starts with an empty checkpoint folder; the old one stays beside it."""
+    folder = kept_folder(control, deployment)
+    if folder is None or not folder.is_dir():
+        return
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(control.clock.now()))
+    aside = folder.with_name(f"{folder.name}.{stamp}")
+    if not any(folder.iterdir()):
+        return
+    os.rename(folder, aside)
+    control.tell(deployment, "node", f"checkpoints of an earlier {deployment.name} were moved to {aside}")
+
+
+def _rest(control: Control, deployment: Deployment) -> None:
+    """Remove a deployment that has had nothing to do for its time."""
+    if (
+        deployment.keep
+        or deployment.idle_s is None
+        or deployment.wanted == "gone"
+        or deployment.stage != "up"
+    ):
+        return
+    if deployment.idle_since is None or current_run(control, deployment.uid) is not None:
+        return
+    idle = control.clock.now() - deployment.idle_since
+    if idle < deployment.idle_s:
+        return
+    if control.store.change(deployment, when={"wanted": "up"}, wanted="gone", leaving=control.clock.now()):
+        control.tell(deployment, "step", f"idle for {words.duration(idle)}: removing it", autostop=True)
+        control.bell.ring(WORK)

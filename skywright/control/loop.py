@@ -1,0 +1,45 @@
+"""The reconcilers' loop: every living deployment one step further, on every wake-up and at least every second."""
+
+from __future__ import annotations
+
+import asyncio
+
+from compiler.problem import Problems
+from skywright.control import deployment
+from skywright.control.context import WORK, Control, log
+from skywright.control.rows import Deployment
+
+EVERY_S = 1.0
+
+FAST_S = 0.1
+"""While an engine operation runs its events are looked at so often."""
+
+
+async def run(control: Control) -> None:
+    """Until the bell is closed. What fails is logged and tried again at the next turn: everything is level-triggered."""
+    while not control.bell.closed:
+        count = control.bell.count(WORK)
+        busy = await turn(control)
+        await control.bell.wait(WORK, count, FAST_S if busy else EVERY_S)
+
+
+async def turn(control: Control) -> bool:
+    """One step of every living deployment, side by side. Is an operation running?"""
+    from skywright.control import operations
+
+    rows = control.store.find(Deployment, order="created", ended=None)
+    await asyncio.gather(*(_step(control, row) for row in rows))
+    return any(operations.unfinished(control, row.uid) for row in rows)
+
+
+async def _step(control: Control, row: Deployment) -> None:
+    try:
+        await deployment.step(control, row.uid)
+    except Problems as problems:
+        problem = problems.problems[0]
+        log.error("%s: %s", row.name, problem)
+        if row.blocked != problem.message:
+            control.store.change(row, blocked=problem.message)
+            control.tell(row, "problem", problem.message, problem=problem.to_data())
+    except Exception:
+        log.exception("%s: this turn failed, the next one tries again", row.name)

@@ -1,0 +1,154 @@
+"""The link's calls (docs/link.md), for agents: each is bound to the node that its token was given to."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from skywright.control import desired, nodes, progress
+from skywright.control.context import WORK, Control
+from skywright.control.http import bearer, body, control_of, data
+from skywright.control.logbook import PHASES, Part
+from skywright.control.presence import LEASE_S
+from skywright.control.rows import Deployment, Node, Run, RunRank
+
+HOLD_S = 20.0
+MESSAGE_BYTES = 4 * 2**20
+CHUNK_BYTES = 2**20
+LOOK_S = 5.0
+"""A held call looks at the store so often even when no bell rings."""
+
+
+async def join(request: Request) -> Response:
+    control = control_of(request)
+    token = await nodes.join(control, request.path_params["node"], await data(request, MESSAGE_BYTES))
+    return JSONResponse({"token": token, "lease_s": LEASE_S})
+
+
+def caller(control: Control, request: Request) -> Node:
+    """The node that calls. 401: join again; Refused 409: it was replaced and must stop."""
+    token = bearer(request)
+    name = request.path_params.get("node")
+    if name is None:
+        node = control.store.first(Node, token_hash=nodes.hashed(token))
+    else:
+        node = control.store.first(Node, node=name)
+    if node and node.revoked:
+        raise nodes.Refused(409, node.revoked, stop=True)
+    if node is None or node.token_hash != nodes.hashed(token):
+        raise HTTPException(401, "join again")
+    return node
+
+
+async def sync(request: Request) -> Response:
+    """Take what the node says, then hold the call until there is something to say to it."""
+    control = control_of(request)
+    node = caller(control, request)
+    said = await data(request, MESSAGE_BYTES)
+    try:
+        has = int(said.get("version", 0))
+        events = [_event(item) for item in said.get("events") or ()]
+        hold_s = min(HOLD_S, max(0.0, float(said.get("hold_s", HOLD_S))))
+    except (KeyError, TypeError, ValueError) as error:
+        raise HTTPException(400, f"not a sync: {error!r}") from None
+    contact = control.presence.heard(node.node, control.clock.steady())
+    control.store.change(node, last_seen=control.clock.now())
+    observed = said.get("observed")
+    if isinstance(observed, dict):
+        contact.observed = observed
+        _observe(control, node, observed)
+    acked = nodes.take_events(control, node, events)
+    hung_up = asyncio.ensure_future(request.receive())
+    try:
+        answer = await _hold(control, node.node, has, 0.0 if events else hold_s, hung_up)
+    finally:
+        hung_up.cancel()
+    return JSONResponse({**answer, "acked": acked, "lease_s": LEASE_S, "server_time": control.clock.now()})
+
+
+def _event(item: Any) -> dict[str, Any]:
+    if not isinstance(item, dict) or not isinstance(item["kind"], str) or int(item["seq"]) < 1:
+        raise ValueError("not an event")
+    if item["kind"] == "phase" and not isinstance(item["phase"], str):
+        raise ValueError("not a phase")
+    return item
+
+
+async def _hold(
+    control: Control, name: str, has: int, hold_s: float, hung_up: asyncio.Future[Any]
+) -> dict[str, Any]:
+    end = control.clock.steady() + hold_s
+    hung_up.add_done_callback(lambda _: control.bell.ring(name))
+    while True:
+        count = control.bell.count(name)
+        node = control.store.first(Node, node=name)
+        deployment = control.store.first(Deployment, uid=node.uid) if node else None
+        if node is None or deployment is None or node.revoked:
+            raise nodes.Refused(409, (node and node.revoked) or "not a node any more", stop=True)
+        version, wish = desired.newest(control, deployment, node, has)
+        left = end - control.clock.steady()
+        if hung_up.done() and not hung_up.cancelled():
+            control.presence.broke_off(name, control.clock.steady())
+            return {"version": version, "desired": None}
+        if wish is not None or left <= 0 or control.bell.closed:
+            return {"version": version, "desired": wish}
+        await control.bell.wait(name, count, min(left, LOOK_S))
+
+
+def _observe(control: Control, node: Node, observed: dict[str, Any]) -> None:
+    """Fold what the task reports of itself into its run, if it is still that run."""
+    report = observed.get("progress")
+    found = nodes.run_of(control, node)
+    if not isinstance(report, dict) or not report or found is None:
+        return
+    run, seat = found
+    if (observed.get("run"), observed.get("attempt")) == (run.run, run.attempt):
+        progress.take(control, run, seat.rank, report)
+
+
+async def put_log(request: Request) -> Response:
+    """Append log bytes at `offset`; 409 with the right one when there is a gap."""
+    control = control_of(request)
+    node = caller(control, request)
+    run, attempt, phase = (request.path_params[key] for key in ("run", "attempt", "phase"))
+    seat = control.store.first(RunRank, uid=node.uid, run=run, attempt=attempt, node=node.node)
+    if seat is None or phase not in PHASES:
+        raise HTTPException(404, "this node has no such log")
+    try:
+        offset = int(request.query_params.get("offset", ""))
+    except ValueError:
+        raise HTTPException(400, "offset is missing") from None
+    if offset < 0:
+        raise HTTPException(400, "offset is negative")
+    content = await body(request, CHUNK_BYTES)
+    part = Part(seat.attempt, seat.rank, phase)
+    accepted, following = control.logbook.append(node.uid, seat.run, part, offset, content)
+    control.bell.ring(node.uid)
+    if seat.phase in nodes.OVER:
+        control.bell.ring(WORK)
+    return JSONResponse({"next": following}, 200 if accepted else 409)
+
+
+async def get_blob(request: Request) -> Response:
+    """An archive that a run of the node's own deployment refers to."""
+    control = control_of(request)
+    node = caller(control, request)
+    digest = request.path_params["digest"]
+    runs = control.store.find(Run, uid=node.uid, ended=None)
+    path = control.blobs.path(digest)
+    if not any(item["digest"] == digest for run in runs for item in run.body["files"]) or not path.is_file():
+        raise HTTPException(404, "no such archive for this node")
+    return FileResponse(path, media_type="application/octet-stream")
+
+
+ROUTES = [
+    Route("/v1/nodes/{node}/join", join, methods=["POST"]),
+    Route("/v1/nodes/{node}/sync", sync, methods=["POST"]),
+    Route("/v1/nodes/{node}/logs/{run:int}/{attempt:int}/{phase}", put_log, methods=["PUT"]),
+    Route("/v1/blobs/{digest}", get_blob, methods=["GET"]),
+]

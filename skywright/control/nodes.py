@@ -1,0 +1,257 @@
+"""What nodes say and what follows at once: joining, events (each taken once), and being fenced."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import Iterable
+from typing import Any
+
+from skywright.control import words
+from skywright.control.context import WORK, Control, log
+from skywright.control.logbook import PHASES, Part
+from skywright.control.rows import Deployment, Node, NodeEvent, Run, RunRank
+from stacks.cloud import NodeFacts
+
+OVER = ("succeeded", "failed", "cancelled", "preempted", "unknown")
+"""Phases of a rank that are the last of its attempt."""
+
+_ORDER = ("pending", "fetching", "setup", "ready", "running")
+
+
+class Refused(Exception):
+    """A node's call that is not answered with 200. `stop` tells the agent to end for ever."""
+
+    def __init__(self, status: int, reason: str, stop: bool = False) -> None:
+        self.status, self.reason, self.stop = status, reason, stop
+        super().__init__(reason)
+
+
+def hashed(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+async def join(control: Control, node: str, body: dict[str, Any]) -> str:
+    """Let a node in that proves who it is, and give it a token. Raises Refused (403, 409, 503)."""
+    known = control.store.first(Node, node=node)
+    if known and known.revoked:
+        raise Refused(409, known.revoked, stop=True)
+    for name in _clouds(control):
+        cloud = control.cloud(name)
+        # Clouds may take their time (a network call): never on the event loop.
+        if await asyncio.to_thread(cloud.verify, node, str(body.get("proof", ""))):
+            inventory = await asyncio.to_thread(cloud.inventory)
+            break
+    else:
+        raise Refused(403, "the proof does not show that this is the node")
+    facts = next((facts for facts in inventory if facts.node == node), None)
+    if facts is None:
+        raise Refused(403, "the cloud does not list this node")
+    deployment = control.store.first(Deployment, name=facts.deployment, project=facts.project, ended=None)
+    if deployment is None:
+        raise Refused(409, f"there is no deployment {facts.deployment}", stop=True)
+    _make_room(control, deployment, facts, inventory)
+    return _admit(control, deployment, facts, body)
+
+
+def _clouds(control: Control) -> list[str]:
+    return sorted({row.cloud for row in control.store.find(Deployment, ended=None)})
+
+
+def _make_room(
+    control: Control, deployment: Deployment, facts: NodeFacts, inventory: Iterable[NodeFacts]
+) -> None:
+    """A rank has one node: an earlier one must be known to be gone before its successor comes in."""
+    living = {item.node for item in inventory if item.alive}
+    for other in control.store.find(Node, uid=deployment.uid, rank=facts.rank, revoked=None):
+        if other.node == facts.node:
+            continue
+        if other.node in living:
+            raise Refused(503, f"rank {facts.rank} is still held by {other.node}")
+        fence(control, deployment, other, f"replaced by {facts.node}")
+
+
+def _admit(control: Control, deployment: Deployment, facts: NodeFacts, body: dict[str, Any]) -> str:
+    token = secrets.token_urlsafe(32)
+    now = control.clock.now()
+    with control.store.together():
+        first = control.store.add(Node(facts.node, deployment.uid, facts.rank, facts.address, created=now))
+        node = control.store.first(Node, node=facts.node)
+        if node is None or node.revoked:
+            raise Refused(409, node.revoked or "" if node else "", stop=True)
+        again = node.joined is not None
+        control.store.change(
+            node,
+            token_hash=hashed(token),
+            boot_id=str(body.get("boot_id", "")),
+            joined=node.joined or now,
+            last_seen=now,
+            address=facts.address,
+            state="up" if node.state == "starting" else node.state,
+        )
+    if not again:
+        control.tell(
+            deployment,
+            "node",
+            f"{node.label} is up ({node.node}, {facts.address})",
+            rank=node.rank,
+            node=node.node,
+            first=first,
+        )
+    control.presence.heard(node.node, control.clock.steady())
+    control.bell.ring(WORK, deployment.uid)
+    return token
+
+
+def take_events(control: Control, node: Node, events: list[dict[str, Any]]) -> int:
+    """Store what is new, act on it, and return the highest number such that it and all before it are stored."""
+    acked = node.acked
+    deployment = control.store.first(Deployment, uid=node.uid)
+    if deployment is None:
+        return acked
+    for event in sorted(events, key=lambda event: int(event["seq"])):
+        seq = int(event["seq"])
+        if seq <= acked:
+            continue
+        if seq != acked + 1:
+            break  # a hole: the agent sends what is missing first
+        with control.store.together():
+            control.store.add(NodeEvent(node.node, seq, control.clock.now(), event))
+            _ACT.get(event["kind"], _ignore)(control, deployment, node, event)
+            control.store.change(node, when={"acked": acked}, acked=seq)
+        acked = seq
+        control.bell.ring(WORK, deployment.uid)
+    return acked
+
+
+def _ignore(control: Control, deployment: Deployment, node: Node, event: dict[str, Any]) -> None:
+    log.warning("%s: %s said %r, which this program does not know", deployment.name, node.node, event["kind"])
+
+
+def _boot(control: Control, deployment: Deployment, node: Node, event: dict[str, Any]) -> None:
+    if event.get("reboot"):
+        control.tell(
+            deployment, "node", f"{node.label} has restarted", rank=node.rank, node=node.node, reboot=True
+        )
+
+
+def _phase(control: Control, deployment: Deployment, node: Node, event: dict[str, Any]) -> None:
+    """A rank's phase only goes forward; what an earlier attempt says is stored and changes nothing else."""
+    seat = control.store.first(
+        RunRank, uid=node.uid, run=event.get("run"), attempt=event.get("attempt"), node=node.node
+    )
+    phase = event["phase"]
+    if (
+        seat is None
+        or seat.phase in OVER
+        or (phase in _ORDER and _ORDER.index(phase) < _ORDER.index(seat.phase))
+    ):
+        return
+    sizes = event.get("log_bytes") or {}
+    control.store.change(
+        seat,
+        when={"phase": seat.phase},
+        phase=phase,
+        exit_code=event.get("exit_code"),
+        signal=event.get("signal"),
+        oom=bool(event.get("oom")),
+        message=event.get("message"),
+        log_setup=sizes.get("setup", seat.log_setup),
+        log_run=sizes.get("run", seat.log_run),
+        changed=control.clock.now(),
+    )
+    if phase in OVER:
+        for part in PHASES:
+            control.logbook.settle(seat.uid, seat.run, Part(seat.attempt, seat.rank, part))
+    control.tell(
+        deployment,
+        "phase",
+        _phase_sentence(node, event),
+        run=seat.run,
+        attempt=seat.attempt,
+        rank=seat.rank,
+        phase=phase,
+        exit_code=event.get("exit_code"),
+        signal=event.get("signal"),
+        oom=bool(event.get("oom")),
+    )
+
+
+def _phase_sentence(node: Node, event: dict[str, Any]) -> str:
+    phase = event["phase"]
+    said = {
+        "pending": "has its orders",
+        "fetching": "fetches files",
+        "setup": "runs setup",
+        "ready": "is ready to run",
+        "running": "runs the task",
+        "succeeded": "has finished",
+        "cancelled": "has stopped the task",
+        "preempted": "has stopped the task before it is taken away",
+        "unknown": "lost track of the task (the machine restarted or its record is gone)",
+    }.get(phase, f"says {phase}")
+    return f"{node.label} {ending(event) if phase == 'failed' else said}"
+
+
+def ending(facts: dict[str, Any]) -> str:
+    """How a failed part ended: `failed in setup with exit code 3`, `failed: out of memory`, `failed by signal 9`."""
+    part = facts.get("message")
+    where = f" in {part}" if part in ("setup", "fetch") else ""
+    more = f" ({part})" if part and not where else ""
+    if facts.get("oom"):
+        return f"failed{where}: out of memory{more}"
+    if facts.get("signal"):
+        return f"failed{where} by signal {facts['signal']}{more}"
+    if facts.get("exit_code") is not None:
+        return f"failed{where} with exit code {facts['exit_code']}{more}"
+    return f"failed{where}{more}"
+
+
+def _notice(control: Control, deployment: Deployment, node: Node, event: dict[str, Any]) -> None:
+    seconds = float(event.get("deadline_s", 0))
+    if control.store.change(
+        node, when={"state": "up"}, state="noticed", notice_until=control.clock.now() + seconds
+    ):
+        control.tell(
+            deployment,
+            "notice",
+            f"{node.label} will be taken away in {words.duration(seconds)}"
+            f" ({event.get('source') or deployment.cloud} notice); the task was told to save",
+            rank=node.rank,
+            node=node.node,
+            deadline_s=seconds,
+        )
+
+
+def _drained(control: Control, deployment: Deployment, node: Node, event: dict[str, Any]) -> None:
+    if control.store.change(node, when={"revoked": None}, state="drained"):
+        control.tell(
+            deployment,
+            "node",
+            f"{node.label} has saved and sent its logs",
+            rank=node.rank,
+            node=node.node,
+        )
+
+
+_ACT = {"boot": _boot, "phase": _phase, "notice": _notice, "drained": _drained}
+
+
+def fence(control: Control, deployment: Deployment, node: Node, reason: str, state: str = "lost") -> bool:
+    """Keep a node out for ever, before anything takes its place. False when it was out already."""
+    now = control.clock.now()
+    done = control.store.change(
+        node, when={"revoked": None}, revoked=reason, state=state, gone=now, token_hash=None
+    )
+    if done:
+        control.presence.forget(node.node)
+        control.bell.ring(node.node, WORK)
+    return done
+
+
+def run_of(control: Control, node: Node) -> tuple[Run, RunRank] | None:
+    """The unfinished run that the node has a seat in."""
+    run = control.store.first(Run, order="run", uid=node.uid, ended=None)
+    seat = run and control.store.first(RunRank, uid=run.uid, run=run.run, attempt=run.attempt, node=node.node)
+    return (run, seat) if run and seat else None

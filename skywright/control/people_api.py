@@ -1,0 +1,264 @@
+"""The calls of people's commands: all need the token that stands in a file only the user can read."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from compiler.problem import Problem, Problems
+from skywright.control import VERSION, cost, desk, loss, view
+from skywright.control.context import WORK, Control
+from skywright.control.http import bearer, control_of, data, stream
+from skywright.control.rows import Deployment, Event, Node, Run
+
+ORDER_BYTES = 32 * 2**20
+LOG_BYTES = 2**20
+"""Log bytes of one answer."""
+
+EVENTS = 1000
+WAIT_S = 30.0
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def for_people(handler: Handler) -> Handler:
+    """Let only the holder of the user's token in."""
+
+    async def guarded(request: Request) -> Response:
+        if not hmac.compare_digest(bearer(request).encode(), request.app.state.token.encode()):
+            raise HTTPException(401, "not the token of this control")
+        return await handler(request)
+
+    return guarded
+
+
+async def health(request: Request) -> Response:
+    control = control_of(request)
+    return JSONResponse(
+        {
+            "version": VERSION,
+            "pid": os.getpid(),
+            "deployments": len(control.store.find(Deployment, ended=None)),
+        }
+    )
+
+
+async def stop(request: Request) -> Response:
+    """End this server; operations and nodes go on."""
+    request.app.state.stop()
+    return JSONResponse({})
+
+
+async def launch(request: Request) -> Response:
+    return JSONResponse(desk.launch(control_of(request), await data(request, ORDER_BYTES)))
+
+
+async def execute(request: Request) -> Response:
+    order = await data(request, ORDER_BYTES)
+    return JSONResponse(desk.execute(control_of(request), request.path_params["name"], order))
+
+
+async def deployments(request: Request) -> Response:
+    control = control_of(request)
+    rows = control.store.find(Deployment, order="created", ended=None)
+    if request.query_params.get("refresh") == "1":
+        for row in rows:
+            await _refresh(control, row)
+    return JSONResponse([view.deployment(control, row, measured=True) for row in rows])
+
+
+async def _refresh(control: Control, row: Deployment) -> None:
+    """Ask the cloud about every node, not only about silent ones."""
+    if row.stage != "up":
+        return
+    living = await loss.alive(control, row)
+    for node in control.store.find(Node, uid=row.uid, revoked=None):
+        loss.judge(control, row, node, living)
+    control.bell.ring(WORK)
+
+
+async def deployment(request: Request) -> Response:
+    control = control_of(request)
+    row = desk.find(control, request.path_params["name"])
+    return JSONResponse(view.deployment(control, row, measured=True))
+
+
+async def runs(request: Request) -> Response:
+    control = control_of(request)
+    row = desk.find(control, request.path_params["name"])
+    return JSONResponse([view.run(control, run) for run in control.store.find(Run, order="run", uid=row.uid)])
+
+
+async def follow(request: Request) -> Response:
+    """The timeline after `after`; waits for news when there is none yet."""
+    control = control_of(request)
+    row = desk.find(control, request.path_params["name"])
+    after, wait_s = _number(request, "after"), min(WAIT_S, _number(request, "wait_s"))
+    count = control.bell.count(row.uid)
+    events = control.store.since(Event, "seq", after, limit=EVENTS, uid=row.uid)
+    if not events and wait_s > 0:
+        await control.bell.wait(row.uid, count, wait_s)
+        events = control.store.since(Event, "seq", after, limit=EVENTS, uid=row.uid)
+        row = control.store.first(Deployment, uid=row.uid) or row
+    return JSONResponse(
+        {
+            "events": [view.event(event) for event in events],
+            "next": events[-1].seq if events else int(after),
+            "deployment": view.deployment(control, row),
+            "runs": [view.run(control, run) for run in control.store.find(Run, order="run", uid=row.uid)],
+        }
+    )
+
+
+def _number(request: Request, name: str) -> float:
+    try:
+        return max(0.0, float(request.query_params.get(name, "0")))
+    except ValueError:
+        raise HTTPException(400, f"{name} is not a number") from None
+
+
+async def logs(request: Request) -> Response:
+    """New log bytes after a cursor: a line of JSON that describes the chunks, then their bytes one after the other."""
+    control = control_of(request)
+    row = desk.find(control, request.path_params["name"])
+    asked = await data(request, ORDER_BYTES)
+    cursor = dict(asked.get("cursor") or {})
+    number = cursor.get("run") or asked.get("run") or control.store.highest(Run, "run", uid=row.uid)
+    run = control.store.first(Run, uid=row.uid, run=number)
+    if run is None:
+        raise Problems(
+            Problem(
+                "run/no-such-run",
+                f"`{row.name}` has no run {number}" if number else f"`{row.name}` had no run yet",
+                hint=f"`skywright queue {row.name}` lists them",
+            )
+        )
+    seen: dict[str, int] = dict(cursor.get("parts") or {})
+    end = control.clock.steady() + min(WAIT_S, float(asked.get("wait_s") or 0))
+    while True:
+        count = control.bell.count(row.uid)
+        run = control.store.first(Run, uid=row.uid, run=number) or run
+        chunks, content = _new_bytes(control, run, seen)
+        left = end - control.clock.steady()
+        if chunks or run.ended is not None or left <= 0 or control.bell.closed:
+            break
+        await control.bell.wait(row.uid, count, left)
+    head = {
+        "chunks": chunks,
+        "cursor": {"run": number, "parts": seen},
+        "ended": run.ended is not None and not chunks,
+    }
+    return Response(json.dumps(head).encode() + b"\n" + content, media_type="application/octet-stream")
+
+
+def _new_bytes(control: Control, run: Run, seen: dict[str, int]) -> tuple[list[dict[str, Any]], bytes]:
+    """Chunks after `seen`, which is moved on."""
+    chunks: list[dict[str, Any]] = []
+    content = bytearray()
+    for part in control.logbook.parts(run.uid, run.run):
+        offset = seen.get(part.name, 0)
+        found = control.logbook.read(run.uid, run.run, part, offset, LOG_BYTES - len(content))
+        if not found:
+            continue
+        chunks.append(
+            {
+                "rank": part.rank,
+                "attempt": part.attempt,
+                "phase": part.phase,
+                "offset": offset,
+                "size": len(found),
+            }
+        )
+        seen[part.name] = offset + len(found)
+        content += found
+        if len(content) >= LOG_BYTES:
+            break
+    return chunks, bytes(content)
+
+
+async def cancel(request: Request) -> Response:
+    asked = await data(request, ORDER_BYTES)
+    return JSONResponse(desk.cancel(control_of(request), request.path_params["name"], asked.get("runs")))
+
+
+async def autostop(request: Request) -> Response:
+    asked = await data(request, ORDER_BYTES)
+    idle = asked.get("idle_s")
+    desk.autostop(
+        control_of(request),
+        request.path_params["name"],
+        None if idle is None else float(idle),
+        bool(asked.get("down", True)),
+    )
+    return JSONResponse({})
+
+
+async def down(request: Request) -> Response:
+    asked = await data(request, ORDER_BYTES)
+    return JSONResponse(desk.down(control_of(request), request.path_params["name"], bool(asked.get("purge"))))
+
+
+async def chaos(request: Request) -> Response:
+    asked = await data(request, ORDER_BYTES)
+    notice = asked.get("notice_s")
+    return JSONResponse(
+        await desk.chaos(
+            control_of(request),
+            request.path_params["name"],
+            str(asked.get("kind")),
+            int(asked.get("rank") or 0),
+            None if notice is None else float(notice),
+        )
+    )
+
+
+async def costs(request: Request) -> Response:
+    return JSONResponse(cost.report(control_of(request)))
+
+
+async def orphans(request: Request) -> Response:
+    asked = await data(request, ORDER_BYTES)
+    return JSONResponse(await desk.orphans(control_of(request), bool(asked.get("delete"))))
+
+
+async def missing(request: Request) -> Response:
+    asked = await data(request, ORDER_BYTES)
+    return JSONResponse(control_of(request).blobs.missing(asked.get("digests") or ()))
+
+
+async def put_blob(request: Request) -> Response:
+    await control_of(request).blobs.receive(request.path_params["digest"], stream(request))
+    return JSONResponse({})
+
+
+def _route(path: str, handler: Handler, method: str) -> Route:
+    return Route(path, for_people(handler), methods=[method], name=handler.__name__)
+
+
+ROUTES = [
+    _route("/v1/health", health, "GET"),
+    _route("/v1/stop", stop, "POST"),
+    _route("/v1/deployments", deployments, "GET"),
+    _route("/v1/deployments", launch, "POST"),
+    _route("/v1/deployments/{name}", deployment, "GET"),
+    _route("/v1/deployments/{name}/runs", runs, "GET"),
+    _route("/v1/deployments/{name}/runs", execute, "POST"),
+    _route("/v1/deployments/{name}/follow", follow, "GET"),
+    _route("/v1/deployments/{name}/logs", logs, "POST"),
+    _route("/v1/deployments/{name}/cancel", cancel, "POST"),
+    _route("/v1/deployments/{name}/autostop", autostop, "POST"),
+    _route("/v1/deployments/{name}/down", down, "POST"),
+    _route("/v1/deployments/{name}/chaos", chaos, "POST"),
+    _route("/v1/cost", costs, "GET"),
+    _route("/v1/orphans", orphans, "POST"),
+    _route("/v1/blobs/missing", missing, "POST"),
+    _route("/v1/blobs/{digest}", put_blob, "PUT"),
+]

@@ -1,0 +1,225 @@
+"""What the store holds, as frozen values: one dataclass per table, one field per column."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+Data = dict[str, Any]
+
+
+JSON = {"json": True}
+"""Marks a column that holds JSON text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A stored value. TABLE is its table, KEY the columns that name one row."""
+
+    TABLE: ClassVar[str]
+    KEY: ClassVar[tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment(Row):
+    """A named set of nodes. Times are seconds since 1970.
+
+    `wanted` is `up` or `gone`; `stage` is how far we are: pending, provisioning, up, removing, failed, gone.
+    `digest` belongs to `spec`, `applied` is the digest that the last successful `up` had; `leaving` is when `wanted`
+    became `gone`.
+    """
+
+    TABLE = "deployments"
+    KEY = ("uid",)
+
+    uid: str
+    name: str
+    project: str
+    owner: str
+    cloud: str
+    place: str
+    market: str
+    hourly: float
+    digest: str
+    created: float
+    spec: Data = field(metadata=JSON)
+    envelope: Data | None = field(metadata=JSON, default=None)
+    wanted: str = "up"
+    stage: str = "pending"
+    applied: str | None = None
+    keep: bool = False
+    idle_s: float | None = None
+    stop_down: bool = True
+    retry: bool = False
+    purge: bool = False
+    up_since: float | None = None
+    ended: float | None = None
+    idle_since: float | None = None
+    failures: int = 0
+    retry_at: float | None = None
+    blocked: str | None = None
+    problem: Data | None = field(metadata=JSON, default=None)
+    kept: Data | None = field(metadata=JSON, default=None)
+    avoid: list[str] = field(metadata=JSON, default_factory=list)
+    leaving: float | None = None
+
+    @property
+    def nodes_wanted(self) -> int:
+        return int(self.spec["nodes"])
+
+
+@dataclass(frozen=True, slots=True)
+class Node(Row):
+    """One machine. `state`: starting, up, noticed, drained, lost, gone. A node with `revoked` (why) stays out for ever.
+
+    `version` and `desired` are the number and digest of the newest desired state; `acked` the highest event such
+    that it and all before it are stored.
+    """
+
+    TABLE = "nodes"
+    KEY = ("node",)
+
+    node: str
+    uid: str
+    rank: int
+    address: str
+    created: float
+    state: str = "starting"
+    token_hash: str | None = None
+    boot_id: str | None = None
+    joined: float | None = None
+    last_seen: float | None = None
+    gone: float | None = None
+    revoked: str | None = None
+    notice_until: float | None = None
+    version: int = 0
+    desired: str = ""
+    acked: int = 0
+
+    @property
+    def label(self) -> str:
+        """What people and Pulumi call it: `node-1`."""
+        return f"node-{self.rank}"
+
+
+@dataclass(frozen=True, slots=True)
+class Run(Row):
+    """One numbered execution. `body` is the order's run without secrets; `go` is what the gang may do: setup or run.
+
+    `stopping` says why its ranks are being stopped (cancel, failed); `losses` are the times of its lost nodes.
+    """
+
+    TABLE = "runs"
+    KEY = ("uid", "run")
+
+    uid: str
+    run: int
+    name: str
+    submitted: float
+    body: Data = field(metadata=JSON)
+    status: str = "PENDING"
+    attempt: int = 0
+    go: str = "setup"
+    stopping: str | None = None
+    recoveries: int = 0
+    preemptions: int = 0
+    lost_work_s: float = 0.0
+    started: float | None = None
+    going_since: float | None = None
+    ended: float | None = None
+    exit_code: int | None = None
+    reason: str | None = None
+    failed_rank: int | None = None
+    failed_at: float | None = None
+    losses: list[float] = field(metadata=JSON, default_factory=list)
+    progress: Data | None = field(metadata=JSON, default=None)
+    progress_at: float | None = None
+
+    @property
+    def num_nodes(self) -> int:
+        return int(self.body["num_nodes"])
+
+
+@dataclass(frozen=True, slots=True)
+class RunRank(Row):
+    """One rank of one attempt of a run. `log_setup` and `log_run` are sizes in bytes once the part has ended."""
+
+    TABLE = "run_ranks"
+    KEY = ("uid", "run", "attempt", "rank")
+
+    uid: str
+    run: int
+    attempt: int
+    rank: int
+    node: str
+    changed: float
+    phase: str = "pending"
+    exit_code: int | None = None
+    signal: int | None = None
+    oom: bool = False
+    message: str | None = None
+    log_setup: int | None = None
+    log_run: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Row):
+    """One engine operation. `state`: intended (may not have been started), started, done. `consumed` counts event bytes."""
+
+    TABLE = "operations"
+    KEY = ("id",)
+
+    id: str
+    uid: str
+    kind: str
+    started: float
+    spec: Data = field(metadata=JSON)
+    lost: list[str] = field(metadata=JSON, default_factory=list)
+    purge: bool = False
+    state: str = "intended"
+    tries: int = 0
+    consumed: int = 0
+    ended: float | None = None
+    result: Data | None = field(metadata=JSON, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Event(Row):
+    """One line of a deployment's timeline; `text` is a finished sentence for people."""
+
+    TABLE = "timeline"
+    KEY = ("uid", "seq")
+
+    uid: str
+    seq: int
+    at: float
+    kind: str
+    text: str
+    data: Data = field(metadata=JSON, default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeEvent(Row):
+    """One event as a node said it; kept so that a repeated one is known."""
+
+    TABLE = "node_events"
+    KEY = ("node", "seq")
+
+    node: str
+    seq: int
+    at: float
+    body: Data = field(metadata=JSON)
+
+
+@dataclass(frozen=True, slots=True)
+class Secret(Row):
+    """An encrypted JSON value."""
+
+    TABLE = "secrets"
+    KEY = ("scope",)
+
+    scope: str
+    sealed: str
+
+
+ROWS: tuple[type[Row], ...] = (Deployment, Node, Run, RunRank, Operation, Event, NodeEvent, Secret)

@@ -1,0 +1,122 @@
+"""What people see of a deployment and its runs: dictionaries folded from the store, never stored themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skywright.control.context import Control
+from skywright.control.cost import spent
+from skywright.control.progress import kept_folder, measure, shown
+from skywright.control.rows import Deployment, Event, Node, Run, RunRank
+
+
+def deployment(control: Control, row: Deployment, *, measured: bool = False) -> dict[str, Any]:
+    """The Deployment-dict of the client. `measured`: also walk the kept folder of a living one."""
+    now = control.clock.now()
+    nodes = control.store.find(Node, order="rank", uid=row.uid, revoked=None)
+    newest = control.store.first(Run, order="-run", uid=row.uid)
+    turn = control.store.first(Run, order="run", uid=row.uid, ended=None)
+    last = control.store.first(Event, order="-seq", uid=row.uid)
+    idle = row.idle_since is not None and turn is None and row.ended is None and row.stage == "up"
+    return {
+        "name": row.name,
+        "project": row.project,
+        "state": state(row, nodes, turn),
+        "wanted": row.wanted,
+        "where": row.place,
+        "market": row.market,
+        "nodes": [_node(control, node) for node in nodes],
+        "nodes_wanted": row.nodes_wanted,
+        "hourly": row.hourly,
+        "spent": spent(control, row),
+        "created": row.created,
+        "up_s": (row.ended or now) - row.up_since if row.up_since else 0.0,
+        "idle_s": now - row.idle_since if idle and row.idle_since is not None else None,
+        "autostop": None if row.keep or row.idle_s is None else {"idle_s": row.idle_s, "down": row.stop_down},
+        "blocked": row.blocked,
+        "last_event": {"at": last.at, "text": last.text} if last else None,
+        "problem": row.problem,
+        "run": run(control, newest) if newest else None,
+        "kept": _kept(control, row) if measured and row.ended is None else row.kept,
+    }
+
+
+def state(row: Deployment, nodes: list[Node], turn: Run | None) -> str:
+    """One word for how it is."""
+    if row.ended is not None:
+        return "gone"
+    if row.stage == "failed":
+        return "failed"
+    if row.wanted == "gone":
+        return "removing"
+    if row.stage == "pending":
+        return "pending"
+    if row.blocked:
+        return "blocked"
+    if row.stage == "provisioning":
+        return "provisioning"
+    here = [node for node in nodes if node.state == "up"]
+    if turn and turn.attempt and len(here) < row.nodes_wanted:
+        return "degraded"
+    if len(here) < row.nodes_wanted:
+        return "degraded" if any(node.joined is None for node in nodes) is False else "provisioning"
+    if turn is None:
+        return "idle"
+    return {"SETTING_UP": "setup", "RUNNING": "running", "RECOVERING": "degraded"}.get(
+        turn.status, "provisioning"
+    )
+
+
+def _node(control: Control, node: Node) -> dict[str, Any]:
+    observed = control.presence.observed(node.node)
+    return {
+        "rank": node.rank,
+        "node": node.node,
+        "address": node.address,
+        "state": node.state,
+        "last_seen": node.last_seen,
+        "memory_bytes": observed.get("memory_bytes"),
+    }
+
+
+def _kept(control: Control, row: Deployment) -> dict[str, Any] | None:
+    folder = kept_folder(control, row)
+    if folder is None or not folder.is_dir():
+        return None
+    found = measure(folder)
+    return found if found["files"] else None
+
+
+def run(control: Control, row: Run) -> dict[str, Any]:
+    """The Run-dict of the client."""
+    seats = control.store.find(RunRank, order="rank", uid=row.uid, run=row.run, attempt=row.attempt)
+    return {
+        "run": row.run,
+        "name": row.name,
+        "status": row.status,
+        "attempt": row.attempt,
+        "recoveries": row.recoveries,
+        "submitted": row.submitted,
+        "started": row.started,
+        "ended": row.ended,
+        "exit_code": row.exit_code,
+        "reason": row.reason,
+        "failed_rank": row.failed_rank,
+        "ranks": [
+            {
+                "rank": seat.rank,
+                "phase": seat.phase,
+                "exit_code": seat.exit_code,
+                "signal": seat.signal,
+                "oom": seat.oom,
+            }
+            for seat in seats
+        ],
+        "progress": shown(row.progress),
+        "preemptions": row.preemptions,
+        "lost_work_s": row.lost_work_s,
+    }
+
+
+def event(row: Event) -> dict[str, Any]:
+    return {"seq": row.seq, "at": row.at, "kind": row.kind, "text": row.text, "data": row.data}
