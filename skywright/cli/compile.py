@@ -15,6 +15,8 @@ from skywright.cli.taskfile import Entry, read_entry
 if TYPE_CHECKING:
     from compiler.plan import Plan
 
+STYLES = {"chosen": screen.BOLD, "grey": screen.GREY}
+
 
 def run(values: Values) -> int:
     """Both verbs; which one it is stands in `values.verb`."""
@@ -25,9 +27,10 @@ def run(values: Values) -> int:
     if values.json:
         screen.data(plan.to_data())
     else:
-        from compiler.explain import explain
+        from compiler.explain import lines
 
-        screen.out(explain(entry.task, plan))
+        for line in lines(entry.task, plan):
+            screen.out(screen.paint(line.text, STYLES[line.style]) if line.style in STYLES else line.text)
     return int(Exit.FINE)
 
 

@@ -1,4 +1,4 @@
-"""The task's output on stdout: bytes as they come, with `[rank] ` at line starts when there are several nodes."""
+"""The task's output on stdout: bytes as they come; with several nodes, `[rank] ` at line starts."""
 
 from __future__ import annotations
 

@@ -1,0 +1,78 @@
+"""`down`: removes deployments and waits until they are gone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from compiler.problem import Exit, Problems
+from skywright.cli import screen
+from skywright.cli.arguments import Values
+from skywright.cli.launch import connect, timeline_end
+from skywright.cli.names import confirm_many, meant
+
+if TYPE_CHECKING:
+    from skywright.control.client import Client
+
+WAIT_S = 20.0
+
+
+def run(values: Values) -> int:
+    """Begin with all, then follow each to its end."""
+    client = connect()
+    found = meant(client, values.names, everything=bool(values.all), verb="down")
+    if not confirm_many(found, values.names, yes=bool(values.yes), doing="remove"):
+        return int(Exit.FINE)
+    before = {deployment["name"]: timeline_end(client, deployment["name"]) for deployment in found}
+    for name in before:
+        client.down(name, bool(values.purge))
+    if not found and not values.json:
+        screen.say("nothing to remove")
+    results, refused = [], []
+    for name, after in before.items():
+        if values.detach:
+            results.append({"name": name, "state": "removing", "kept": None})
+            continue
+        ended = _wait(client, name, after)
+        results.append({"name": name, "state": ended["state"], "kept": ended["kept"]})
+        if ended["state"] != "gone" and ended["problem"]:
+            from skywright.cli.follow import problem_of
+
+            refused.append(problem_of(ended["problem"]))
+        elif not values.json:
+            _say(ended, purge=bool(values.purge))
+    if refused:
+        raise Problems(refused)
+    if values.json:
+        screen.data({"deployments": results})
+    return int(Exit.FINE)
+
+
+def _wait(client: Client, name: str, after: int) -> dict[str, Any]:
+    """Follow until it is gone, or until removing it failed."""
+    from skywright.cli.live import display
+
+    shown = display()
+    begun = False
+    try:
+        while True:
+            answer = client.follow(name, after, WAIT_S if begun else 0)
+            after = answer["next"]
+            for event in answer["events"]:
+                shown.event(event)
+            deployment: dict[str, Any] = answer["deployment"]
+            if deployment["state"] in ("gone", "failed"):
+                return deployment
+            begun = True
+            shown.tick()
+    finally:
+        shown.close()
+
+
+def _say(deployment: dict[str, Any], *, purge: bool) -> None:
+    name, kept = deployment["name"], deployment["kept"]
+    screen.say(
+        f"{screen.paint('✔', screen.GREEN)} {name} is gone · {screen.money(deployment['spent'])} in all"
+    )
+    if kept and not purge:
+        files = f"{screen.plural(kept['files'], 'file')}, {screen.size(kept['bytes'])}"
+        screen.say(f"  kept: {kept['path']} ({files})")

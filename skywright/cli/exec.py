@@ -1,0 +1,27 @@
+"""`exec`: one more run on the nodes of a living deployment, without setup."""
+
+from __future__ import annotations
+
+from compiler.load import missing
+from compiler.problem import Problems
+from skywright.cli import screen
+from skywright.cli.arguments import Values
+from skywright.cli.launch import after_acceptance, connect, timeline_end
+from skywright.cli.order import make_run, send_files
+from skywright.cli.planning import check_local
+from skywright.cli.taskfile import check_name, read_entry
+
+
+def run(values: Values) -> int:
+    """Execute a command or a task file on a deployment."""
+    name = check_name(values.deployment)
+    entry = read_entry(values, values.entry, name)
+    needed = missing(entry.task)
+    if needed:
+        raise Problems(needed)
+    check_local(entry.task)
+    client = connect()
+    files = send_files(entry.task, client, screen.say)
+    after = timeline_end(client, name)
+    accepted = client.execute(name, {"run": make_run(entry.task, files, setup=False)})
+    return after_acceptance(values, name, accepted["run"], entry.task.num_nodes, after)

@@ -1,0 +1,214 @@
+"""Following a run: timeline on stderr, the task's output on stdout, to its end; then the exit code."""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import IO, TYPE_CHECKING, Any
+
+from compiler.problem import Exit, Place, Problem, Problems
+from skywright.cli import screen
+from skywright.cli.live import Display, display
+from skywright.cli.output import Output
+
+if TYPE_CHECKING:
+    from skywright.control.client import Client
+
+ENDED = {
+    "SUCCEEDED": Exit.FINE,
+    "FAILED": Exit.RUN_FAILED,
+    "FAILED_SETUP": Exit.RUN_FAILED,
+    "CANCELLED": Exit.CANCELLED,
+}
+"""Statuses after which a run changes no more, with the exit code that follows them."""
+
+WAIT_S = 20.0
+PATIENCE_S = 60.0
+"""How long control may be away while somebody follows (it is started again, or starts itself)."""
+
+
+class Follower:
+    """Follows one run of one deployment with a thread per stream, and shows both from the calling thread."""
+
+    def __init__(
+        self,
+        connect: Callable[[], Client],
+        name: str,
+        run: int,
+        ranks: int,
+        *,
+        after: int = 0,
+        stream: IO[bytes] | None = None,
+    ) -> None:
+        self.connect = connect
+        self.name, self.number, self.after = name, run, after
+        self.output = Output(ranks, stream)
+        self.screen: Display = display()
+        self.queue: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=16)
+        self.stopping = threading.Event()
+        self.deployment: dict[str, Any] = {}
+        self.run: dict[str, Any] | None = None
+        self.cursor: dict[str, Any] | None = None
+
+    def follow(self) -> dict[str, Any] | None:
+        """Until the run and its logs have ended: the run's data, or None when it was left running."""
+        for work in (self._timeline, self._logs):
+            threading.Thread(target=self._guarded, args=(work,), daemon=True).start()
+        try:
+            while True:
+                try:
+                    return self._show()
+                except KeyboardInterrupt:
+                    self.screen.close()
+                    if not _stop_wanted():
+                        return None
+                    self.connect().cancel(self.name, [self.number])
+                    screen.say("stopping …")
+        finally:
+            self.stopping.set()
+            self.screen.close()
+            self.output.end()
+
+    def _show(self) -> dict[str, Any]:
+        logs_ended = False
+        while True:
+            try:
+                kind, value = self.queue.get(timeout=0.1)
+            except queue.Empty:
+                self.screen.tick()
+                continue
+            if kind == "failed":
+                raise value
+            if kind == "timeline":
+                self._take_timeline(value)
+            else:
+                chunks, logs_ended = value
+                self._take_logs(chunks)
+            if self.run and self.run["status"] in ENDED and logs_ended:
+                return self.run
+            if self.deployment.get("state") in ("failed", "gone") and not self._run_is_on():
+                return self.run or {
+                    "run": self.number,
+                    "status": "CANCELLED",
+                    "exit_code": None,
+                    "reason": None,
+                }
+
+    def _run_is_on(self) -> bool:
+        return bool(self.run and self.run["status"] not in ("PENDING", *ENDED))
+
+    def _take_timeline(self, answer: dict[str, Any]) -> None:
+        self.deployment = answer["deployment"]
+        self.run = next((run for run in answer["runs"] if run["run"] == self.number), None)
+        for event in answer["events"]:
+            self.screen.event(event)
+        self.screen.state(self.deployment, self.run)
+
+    def _take_logs(self, chunks: list[Any]) -> None:
+        if not chunks:
+            return
+
+        def put() -> None:
+            for chunk in chunks:
+                self.output.write(chunk.rank, chunk.attempt, chunk.data)
+
+        self.screen.write(put, lambda: self.output.mid_line)
+
+    def _guarded(self, work: Callable[[Client], None]) -> None:
+        since: float | None = None
+        while not self.stopping.is_set():
+            try:
+                work(self.connect())
+                return
+            except Problems as found:
+                code = found.problems[0].code
+                since = since or time.monotonic()
+                away = code.startswith("control/") and code not in ("control/no-such-deployment",)
+                if not away or time.monotonic() - since > PATIENCE_S:
+                    self.queue.put(("failed", found))
+                    return
+                self.stopping.wait(0.2)
+            except Exception as error:
+                self.queue.put(("failed", error))
+                return
+
+    def _timeline(self, client: Client) -> None:
+        while not self.stopping.is_set():
+            answer = client.follow(self.name, self.after, WAIT_S)
+            self.after = answer["next"]
+            self.queue.put(("timeline", answer))
+
+    def _logs(self, client: Client) -> None:
+        ended = False
+        while not ended and not self.stopping.is_set():
+            chunks, self.cursor, ended = client.logs(self.name, self.number, self.cursor, WAIT_S)
+            self.queue.put(("logs", (chunks, ended)))
+
+
+def problem_of(data: dict[str, Any]) -> Problem:
+    """A Problem that came over the wire."""
+    place = None
+    if data.get("file") and data.get("line"):
+        place = Place(data["file"], data["line"], data["column"] or 1)
+    return Problem(data["code"], data["message"], place, data.get("hint"), data.get("left_behind"))
+
+
+def settle(follower: Follower, *, as_data: bool = False, program: str = "skywright") -> int:
+    """Follow, say how it ended, and give the exit code."""
+    run = follower.follow()
+    if run is None:
+        screen.say(f"left running: {program} logs {follower.name} {follower.number}")
+        return int(Exit.INTERRUPTED)
+    problem = follower.deployment.get("problem")
+    if problem and run["status"] not in ("SUCCEEDED", "FAILED", "FAILED_SETUP"):
+        raise Problems(problem_of(problem))
+    if as_data:
+        screen.data({"name": follower.name, "run": run, "deployment": follower.deployment})
+        return int(ENDED.get(run["status"], Exit.NOT_FINISHED))
+    return say_end(follower.name, run, follower.deployment, program)
+
+
+def _stop_wanted() -> bool:
+    if not screen.asks():
+        return False
+    try:
+        return screen.ask("\nstop the task, or leave it running? [stop/LEAVE]") in ("stop", "s")
+    except KeyboardInterrupt:
+        return False
+
+
+def say_end(name: str, run: dict[str, Any], deployment: dict[str, Any], program: str = "skywright") -> int:
+    """The last lines: how the run ended, what it took, what to do next."""
+    code = ENDED.get(run["status"], Exit.NOT_FINISHED)
+    good = code is Exit.FINE
+    mark = screen.paint("✔" if good else "✗", screen.GREEN if good else screen.RED, sys.stderr)
+    parts = [f"{mark} {name} {ending(run)}"]
+    if run.get("ended") and run.get("submitted"):
+        parts.append(screen.span(run["ended"] - run["submitted"]))
+    parts.append(screen.money(deployment.get("spent") or 0))
+    if run.get("preemptions"):
+        lost = screen.span(run.get("lost_work_s") or 0)
+        parts.append(f"{screen.plural(run['preemptions'], 'preemption')}, {lost} of work lost")
+    screen.say(" · ".join(parts))
+    if deployment.get("state") not in ("gone", "removing"):
+        screen.say(
+            f"  again: {program} exec {name} …   logs: {program} logs {name}   remove: {program} down {name}"
+        )
+    return int(code)
+
+
+def ending(run: dict[str, Any]) -> str:
+    """`finished, exit 0`, `failed: exit 42 on node 1`, `cancelled`."""
+    status = run["status"]
+    if status == "SUCCEEDED":
+        return "finished, exit 0"
+    if status == "CANCELLED":
+        return "cancelled" + (f": {screen.printable(run['reason'])}" if run.get("reason") else "")
+    part = "setup failed" if status == "FAILED_SETUP" else "failed"
+    if run.get("reason"):
+        return f"{part}: {screen.printable(run['reason'])}"
+    where = f" on node {run['failed_rank']}" if run.get("failed_rank") is not None else ""
+    return f"{part}: exit {run.get('exit_code')}{where}"

@@ -1,0 +1,131 @@
+"""`up` (`launch`): load, plan, ask when it costs, have an engine, hand the order to control, follow."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from compiler.problem import Exit, Problems
+from skywright.cli import screen, settings
+from skywright.cli.arguments import Values
+from skywright.cli.order import make_order, send_files
+from skywright.cli.planning import check_local, make_plan, make_spec
+from skywright.cli.taskfile import Entry, read_entry
+
+if TYPE_CHECKING:
+    from compiler.plan import Plan
+    from skywright.control.client import Client
+
+ALTERNATIVES = 2
+
+
+def run(values: Values) -> int:
+    """Launch one task file or command."""
+    entry = read_entry(values, values.entry, values.cluster_name)
+    check_local(entry.task)
+    plan = make_plan(entry)
+    if values.dryrun:
+        from skywright.cli.preview import show
+
+        return show(values, entry, plan)
+    if not values.json:
+        show_plan(entry, plan)
+    if not plan.chosen.free and not _agreed(values, entry, plan):
+        return int(Exit.POLICY)
+    ready_engine(quiet=bool(values.json))
+    client = connect()
+    spec = make_spec(entry, plan.chosen, settings.project())
+    files = send_files(entry.task, client, screen.say)
+    after = timeline_end(client, entry.name)
+    accepted = client.launch(make_order(entry, plan, spec, values, files))
+    return after_acceptance(values, entry.name, accepted["run"], entry.task.num_nodes, after)
+
+
+def timeline_end(client: Client, name: str) -> int:
+    """The number of the last event of a living deployment: what comes after it belongs to what we ask now."""
+    try:
+        if client.deployment(name)["state"] == "gone":
+            return 0
+        after = 0
+        while (answer := client.follow(name, after, 0))["events"]:
+            after = answer["next"]
+        return after
+    except Problems:
+        return 0
+
+
+def connect() -> Client:
+    """Control, started when it is absent."""
+    from skywright.control.client import Client
+    from stacks.home import home
+
+    return Client.connect(home())
+
+
+def never_used() -> bool:
+    """Whether nothing was ever launched from this home: then there is no need to start control to ask it."""
+    from stacks.home import home
+
+    return not (home() / "control" / "control.db").exists()
+
+
+def ready_engine(*, quiet: bool) -> None:
+    """Make sure that there is an engine; what takes long is told."""
+    from stacks import install
+
+    def tell(text: str) -> None:
+        if not quiet:
+            screen.say(f"  {text}")
+
+    install.ensure(tell)
+
+
+def after_acceptance(values: Values, name: str, number: int, ranks: int, after: int) -> int:
+    """Detach, or follow the run to its end. The task's output goes to stdout (with --json to stderr)."""
+    if values.detach:
+        if values.json:
+            screen.data({"name": name, "run": number})
+        else:
+            screen.say(f"{name}: run {number} accepted")
+            screen.say(f"  follow: skywright logs {name} {number}   all: skywright status")
+        return int(Exit.FINE)
+    from skywright.cli.follow import Follower, settle
+
+    stream = sys.stderr.buffer if values.json else None
+    return settle(
+        Follower(connect, name, number, ranks, after=after, stream=stream), as_data=bool(values.json)
+    )
+
+
+def show_plan(entry: Entry, plan: Plan) -> None:
+    """The chosen row bright, two alternatives grey, and how many more there are."""
+    nodes = screen.plural(entry.task.num_nodes, "node")
+    say: Callable[[str], None] = screen.say
+    for number, placement in enumerate(plan.placements[: 1 + ALTERNATIVES]):
+        offer = placement.offer
+        text = (
+            f"{offer.where} {offer.instance_type}  {offer.market.value}  {screen.money(placement.hourly)}/h"
+        )
+        if number == 0:
+            say(screen.paint(f"▶ {entry.name}: {nodes} on {text}", screen.BOLD, sys.stderr))
+        else:
+            say(screen.paint(f"  {text}", screen.GREY, sys.stderr))
+    more = len(plan.placements) - 1 - ALTERNATIVES
+    if more > 0:
+        say(screen.paint(f"  … {more} more: skywright explain {entry.task.file}", screen.GREY, sys.stderr))
+
+
+def _agreed(values: Values, entry: Entry, plan: Plan) -> bool:
+    from skywright.cli.preview import operate, say_changes
+
+    hourly = screen.money(plan.chosen.hourly)
+    if values.yes:
+        return True
+    if screen.asks():
+        result: dict[str, Any] = operate(entry, plan)
+        say_changes(entry, plan, result)
+    agreed = screen.confirm("Go ahead?", yes=False, without=f"`{entry.name}` would cost {hourly}/h")
+    if not agreed:
+        screen.say("nothing was created")
+    return agreed

@@ -1,0 +1,117 @@
+"""What the command line hands to control: the order, with files packed and sent before."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compiler.paths import WORKDIR
+from skywright.cli import settings
+from skywright.cli.archive import Archive, pack
+from skywright.cli.arguments import Values
+from skywright.cli.taskfile import Entry
+
+if TYPE_CHECKING:
+    from compiler.plan import Placement, Plan
+    from compiler.spec import StackSpec
+    from compiler.task import Task
+    from skywright.control.client import Client
+
+BIG = 100_000_000
+"""Bytes from which sending a folder is worth a line."""
+
+
+def make_order(
+    entry: Entry, plan: Plan, spec: StackSpec, values: Values, files: list[dict[str, str]]
+) -> dict[str, Any]:
+    """The order of a launch; secret values stand only in `run.secrets`."""
+    chosen = plan.chosen
+    return {
+        "name": entry.name,
+        "project": spec.project,
+        "owner": settings.owner(),
+        "task": entry.task.to_data(redact=True),
+        "plan": {
+            "where": chosen.offer.where,
+            "market": chosen.offer.market.value,
+            "hourly": chosen.hourly,
+            "envelope": plan.envelope.to_data() if plan.envelope else None,
+        },
+        "spec": spec.to_data(),
+        "run": make_run(entry.task, files, setup=not values.no_setup),
+        "options": options(entry.task, chosen, values),
+        "env": settings.engine_env(),
+    }
+
+
+def make_run(task: Task, files: list[dict[str, str]], *, setup: bool) -> dict[str, Any]:
+    """The part of an order that is executed. `gpus_per_node` is rounded up, as SkyPilot gives it to tasks."""
+    accelerator = task.requirements.accelerator
+    return {
+        "name": task.name or "cmd",
+        "setup": task.setup if setup else None,
+        "script": task.run,
+        "envs": dict(task.envs),
+        "secrets": dict(task.secrets),
+        "files": files,
+        "checkpoint": task.checkpoint,
+        "gpus_per_node": math.ceil(accelerator.count) if accelerator else 0,
+        "num_nodes": task.num_nodes,
+    }
+
+
+def options(task: Task, chosen: Placement, values: Values) -> dict[str, Any]:
+    """When the nodes are given back: flags win over the task's `autostop`; what cannot stop is removed."""
+    from compiler.offer import Capability
+    from stacks import cloud
+
+    keep, idle_s, down = bool(values.keep), None, True
+    autostop = task.requirements.autostop
+    if autostop is not None:
+        keep = keep or autostop.idle_s is None
+        idle_s, down = autostop.idle_s, autostop.down
+    if values.idle_minutes_to_autostop is not None:
+        minutes = values.idle_minutes_to_autostop
+        keep, idle_s, down = minutes < 0, max(0, minutes * 60), False
+    if values.down:
+        idle_s, down = (0 if idle_s is None else idle_s), True
+    if Capability.STOP not in cloud(chosen.offer.cloud).CAPABILITIES:
+        down = True
+    return {
+        "keep": keep,
+        "idle_s": None if keep else idle_s,
+        "down": down,
+        "retry_until_up": bool(values.retry_until_up),
+    }
+
+
+def send_files(task: Task, client: Client, say: Callable[[str], None]) -> list[dict[str, str]]:
+    """Pack workdir and local mounts, send what control does not have, and name them for the order."""
+    sources: list[tuple[str, Path]] = []
+    if task.workdir is not None:
+        sources.append((WORKDIR, Path(task.workdir).expanduser()))
+    sources += [(target, Path(source).expanduser()) for target, source in sorted(task.file_mounts.items())]
+    if not sources:
+        return []
+    folder = Path(tempfile.mkdtemp(prefix="skywright-pack-"))
+    try:
+        packed: list[tuple[str, str, Archive]] = []
+        for target, source in sources:
+            kind = "dir" if source.is_dir() else "file"
+            packed.append((target, kind, pack(source, folder)))
+        missing = set(client.missing([archive.digest for _, _, archive in packed]))
+        for _target, _kind, archive in packed:
+            if archive.digest in missing:
+                if archive.bytes > BIG:
+                    say(f"sending {archive.files} files, {archive.bytes / 1e6:.0f} MB")
+                client.put_blob(archive.digest, archive.path)
+                missing.discard(archive.digest)
+        return [
+            {"digest": archive.digest, "target": target, "kind": kind} for target, kind, archive in packed
+        ]
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,96 @@
+"""`preview` and `up --dryrun`: what the engine would do to the stack, and its cost; creates nothing."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import time
+from typing import TYPE_CHECKING, Any
+
+from compiler.problem import Exit, Problems
+from skywright.cli import screen, settings
+from skywright.cli.arguments import Values
+from skywright.cli.planning import check_local, make_plan, make_spec
+from skywright.cli.taskfile import Entry, read_entry
+
+if TYPE_CHECKING:
+    from compiler.plan import Plan
+
+POLL_S = 0.05
+
+
+def run(values: Values) -> int:
+    """Preview one task."""
+    entry = read_entry(values, values.entry, values.cluster_name)
+    check_local(entry.task)
+    return show(values, entry, make_plan(entry))
+
+
+def show(values: Values, entry: Entry, plan: Plan) -> int:
+    """Run the preview and print it."""
+    from skywright.cli.launch import ready_engine, show_plan
+
+    if not values.json:
+        show_plan(entry, plan)
+    ready_engine(quiet=bool(values.json))
+    result = operate(entry, plan)
+    if values.json:
+        screen.data(
+            {
+                "name": entry.name,
+                "stack": result["stack"],
+                "changes": result["changes"],
+                "steps": result["steps"],
+                "hourly": plan.chosen.hourly,
+                "seconds": result["seconds"],
+                "plan": plan.to_data(),
+            }
+        )
+    else:
+        say_changes(entry, plan, result)
+    return int(Exit.FINE)
+
+
+def operate(entry: Entry, plan: Plan) -> dict[str, Any]:
+    """One preview operation, whose parent we are; its result. Raises the operation's Problems."""
+    from skywright.cli.follow import problem_of
+    from stacks import operate as operations
+    from stacks.home import home
+
+    spec = make_spec(entry, plan.chosen, settings.project())
+    name = f"preview-{secrets.token_hex(6)}"
+    folder = home() / "previews" / name
+    folder.parent.mkdir(mode=0o700, exist_ok=True)
+    try:
+        request = operations.Request(name, operations.Kind.PREVIEW, spec, env=settings.engine_env())
+        operations.start(request, folder)
+        while operations.running(folder):
+            time.sleep(POLL_S)
+        result = operations.result(folder)
+        if result is None:
+            output = (folder / "output.txt").read_text(errors="replace")
+            raise RuntimeError(f"the preview ended without a result:\n{output[-4000:]}")
+    finally:
+        operations.stop(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+    if not result["ok"]:
+        raise Problems(problem_of(result["problem"]))
+    return {**result, "stack": spec.stack}
+
+
+WORDS = {"create": "+", "update": "~", "replace": "±", "delete": "−"}
+
+
+def say_changes(entry: Entry, plan: Plan, result: dict[str, Any]) -> None:
+    """The preview for people: a line per resource that changes, then the counts and the cost."""
+    for step in result["steps"]:
+        mark = WORDS.get(step["op"])
+        if mark is None or step["kind"] == "pulumi:pulumi:Stack":
+            continue
+        reasons = f"  because of {', '.join(step['reasons'])}" if step.get("reasons") else ""
+        screen.out(f"  {mark} {step['resource']}  {step['kind']}{reasons}")
+    counts = [
+        f"{count} {what}" for what, count in sorted(result["changes"].items()) if count and what != "same"
+    ]
+    changes = ", ".join(counts) or "no changes"
+    screen.out(f"stack {result['stack']}: {changes}   cost {screen.money(plan.chosen.hourly)}/h")
