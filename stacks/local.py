@@ -1,4 +1,4 @@
-"""The cloud `local`: sells this machine for nothing; a node is a folder and a process tree apart from the host's."""
+"""The cloud `local`: sells this machine; a node is a folder and a process tree apart from the host's."""
 
 from __future__ import annotations
 

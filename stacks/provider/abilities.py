@@ -36,8 +36,8 @@ def _isolation() -> Check:
         why = "SKYWRIGHT_ISOLATION asks for it"
     return Check(
         True,
-        f"nodes are plain directories with a HOME of their own ({why}): packages that setup installs, /tmp and /etc "
-        "are the host's",
+        f"nodes are plain directories with a HOME of their own ({why}): what setup installs, "
+        "/tmp and /etc are the host's",  # noqa: S108
         hint="run as root on Linux to keep nodes apart" if sys.platform == "linux" and os.geteuid() else None,
     )
 

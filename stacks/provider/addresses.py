@@ -1,4 +1,4 @@
-"""Addresses of local nodes: one each in 127.0.0.0/8 where the system answers on all of it, else one port each."""
+"""Addresses of local nodes: one each in 127.0.0.0/8 where all of it answers, else one port each."""
 
 from __future__ import annotations
 

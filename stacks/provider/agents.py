@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import compileall
+import contextlib
 import hashlib
 import os
 import shutil
 import tempfile
 from pathlib import Path
+from py_compile import PycInvalidationMode
 
 from compiler.problem import Problem, Problems
 from stacks.home import sync
 
-_SOURCE = Path(__file__).resolve().parents[2] / "runtime"
 ENTRY = "agent.py"
+
+_SOURCE = Path(__file__).resolve().parents[2] / "runtime"
 
 
 def digest() -> str:
-    """SHA-256 over names and contents of the agent's files, in hex: the same wherever the same version is installed."""
+    """SHA-256 over names and contents of the agent's files, in hex: the same wherever that version is."""
     total = hashlib.sha256()
     for path in _files():
         content = path.read_bytes()
-        total.update(f"{path.relative_to(_SOURCE).as_posix()}\0{len(content)}\0".encode())
+        total.update(f"{path.name}\0{len(content)}\0".encode())
         total.update(content)
     return total.hexdigest()
 
@@ -45,14 +49,15 @@ def folder(home: Path, wanted: str | None = None) -> Path:
     made = Path(tempfile.mkdtemp(prefix=".new-", dir=target.parent))
     try:
         for path in _files():
-            copy = made / path.relative_to(_SOURCE)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, copy)
+            shutil.copyfile(path, made / path.name)
+        # A node sees the folder read-only, so its interpreter could not keep what it compiles.
+        compileall.compile_dir(made, quiet=2, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)
         made.chmod(0o755)
         os.replace(made, target)
     except OSError:
-        # Another process was first: what it put there has the same content.
-        shutil.rmtree(made, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            shutil.rmtree(made)
+        # Another process may have been first: what it put there has the same content.
         if not (target / ENTRY).is_file():
             raise
     sync(target.parent)
@@ -60,4 +65,5 @@ def folder(home: Path, wanted: str | None = None) -> Path:
 
 
 def _files() -> list[Path]:
-    return sorted(path for path in _SOURCE.rglob("*.py") if "image" not in path.relative_to(_SOURCE).parts)
+    """All of the agent, side by side; it is never imported here."""
+    return sorted(_SOURCE.glob("*.py"))

@@ -1,6 +1,6 @@
-"""The metadata endpoint of a local node: tells of a spot notice in the manner of a big cloud, on the node's own address.
+"""The metadata endpoint of a local node: tells of a spot notice as big clouds do, at the node's address.
 
-Runs in the node's host process on the standard library alone, without http.server: that would double its memory.
+Standard library only, and without http.server: that would double the memory of the process that serves it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PATIENCE_S = 5.0
 
 
 class Endpoint:
-    """Answers on `address`:`port` once its sockets are in the selector. `notice` is the file that announces the loss."""
+    """Answers on `address`:`port` while `serve` is called. `notice` is the file that announces the loss."""
 
     def __init__(self, address: str, port: int, notice: str, facts: dict[str, str]) -> None:
         """`facts` are plain answers by path. OSError when the address is taken."""

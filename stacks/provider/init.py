@@ -1,13 +1,14 @@
-"""The init of a local node: keeps its agent running, plays its cloud, and takes everything with it when it ends.
+"""The init of a local node: keeps its agent running, plays its cloud, takes everything with it when it ends.
 
 Run as a script with `-I -S -E`, standard library only. Two small processes make a node:
-- the *host* stands outside, where a cloud's machinery would: it answers the metadata endpoint, hands control's address
-  on, ends the node when its folder is gone or its notice has run out. It is the node's identity: killed, all ends.
-- the *first process* stands inside (process 1 of the node's namespaces, or the adopter of its process tree where there
-  are none): it starts the agent, starts it again when it dies, and buries the dead.
+- the *host* stands outside, where a cloud's machinery would: it answers the metadata endpoint, hands on
+  control's address, ends the node when its folder is gone or its notice has run out. It is the node's
+  identity: when it is killed, all ends.
+- the *first process* stands inside (process 1 of the node's namespaces, or the adopter of its process tree
+  where there are none): it starts the agent, starts it again when it dies, and buries the dead.
 
-The one who starts it writes the order (one line of JSON) to its standard input, reads the host's pid, records it, and
-says go. The answer is `ready PID` or `failed REASON`.
+The one who starts it writes the order (one line of JSON) to its standard input, reads the host's pid, records
+it, and says go. The answer is `ready PID` or `failed REASON`.
 """
 
 from __future__ import annotations
@@ -80,9 +81,11 @@ def main() -> None:
         )
     except OSError as error:
         fail(f"endpoint {order['address']}:{order['port']}: {error.strerror}")
-    first = start_first(order, served)
+    relay = Relay(order["control"], os.path.join(order["folder"], "cloud", "control.json"))
+    relay.copy()
+    first_pid = start_first(order, served)
     silence()
-    host(order, served, wakeup, first)
+    host(order, served, wakeup, relay, first_pid)
 
 
 def start_first(order: dict[str, Any], served: endpoint.Endpoint) -> int:
@@ -97,14 +100,19 @@ def start_first(order: dict[str, Any], served: endpoint.Endpoint) -> int:
         room.adopt_orphans()
     go, tell = os.pipe()
     pid = os.fork()
-    if pid:
-        os.close(go)
-        os.write(tell, str(pid).encode())
+    if pid == 0:
         os.close(tell)
-        return pid
+        served.close()
+        move_in(order, apart, go)
+    os.close(go)
+    os.write(tell, str(pid).encode())
     os.close(tell)
-    served.close()
-    # Asked for before anything else and proven by the pipe: were the host already dead, it would hold no number.
+    return pid
+
+
+def move_in(order: dict[str, Any], apart: bool, go: int) -> NoReturn:
+    """In the new process: make the node's inside, say ready, and be its first process."""
+    # Asked for before anything else and proven by the pipe: a dead host writes no number.
     room.die_with_parent(signal.SIGKILL if apart else signal.SIGTERM)
     own = os.read(go, 32).decode()
     os.close(go)
@@ -132,11 +140,11 @@ def start_first(order: dict[str, Any], served: endpoint.Endpoint) -> int:
     first(order, apart, parent)
 
 
-def host(order: dict[str, Any], served: endpoint.Endpoint, wakeup: Wakeup, first_pid: int) -> NoReturn:
+def host(
+    order: dict[str, Any], served: endpoint.Endpoint, wakeup: Wakeup, relay: Relay, first_pid: int
+) -> NoReturn:
     """Serve the endpoint, watch the folder and the notice, until the node has to end or ends by itself."""
-    folder = order["folder"]
-    record = os.path.join(folder, "node.json")
-    relay = Relay(order["control"], os.path.join(folder, "cloud", "control.json"))
+    record = os.path.join(order["folder"], "node.json")
     served.selector.register(wakeup.reader, selectors.EVENT_READ, wakeup.clear)
     told_at: float | None = None
     while True:
@@ -157,7 +165,7 @@ def host(order: dict[str, Any], served: endpoint.Endpoint, wakeup: Wakeup, first
 
 
 class Relay:
-    """Copies control's address into the node's folder whenever it changes: control's own folder stays hidden."""
+    """Copies control's address into the node's folder when it changes: control's own folder stays hidden."""
 
     def __init__(self, source: str, target: str) -> None:
         self.source, self.target = source, target
@@ -218,7 +226,7 @@ def first(order: dict[str, Any], apart: bool, parent: int) -> NoReturn:
             pause = min(pause * 2, LONGEST_PAUSE_S)
         if not apart and os.getppid() != parent:
             break
-    # Without namespaces the host's death reaches us as a signal too: then there is no grace, as there is none with them.
+    # Without namespaces the host's death reaches us as a signal too: no grace, as there is none with them.
     orphaned = not apart and os.getppid() != parent
     end_all(apart, 0.0 if orphaned else GRACE_S)
 
@@ -239,8 +247,7 @@ def start_agent(order: dict[str, Any]) -> int:
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.chdir(order["home"])
-        environment = {**os.environ, "HOME": order["home"]}
-        os.execve(order["agent"][0], order["agent"], environment)  # noqa: S606
+        os.execv(order["agent"][0], order["agent"])  # noqa: S606
     except BaseException as error:
         os.write(2, f"agent not started: {error}\n".encode())
     os._exit(127)

@@ -1,7 +1,7 @@
-"""Local nodes on disk: made, found, relabelled and removed; each is a folder, and a process tree that its init ends.
+"""Local nodes on disk: made, found, changed, removed; each is a folder and the processes that its init ends.
 
-Every step can be repeated after a crash: the folder is written before anything starts, a node is found by what its
-folder says and never by memory, and it is gone only after its processes are.
+Every step can be repeated after a crash: the folder is written before anything starts, a node is found by
+what its folder says and never by memory, and it is gone only after its processes are.
 """
 
 from __future__ import annotations
@@ -52,7 +52,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One node folder. `init` is None while it is being made; `first` is the first process inside, as the host sees it."""
+    """One node folder. `init` is None while it is being made; `first` is the first process inside.
+
+    `groups` are the control groups, by their path in a hierarchy, below which the node makes its own.
+    """
 
     folder: Path
     node: str
@@ -67,6 +70,7 @@ class Node:
     labels: Mapping[str, str]
     init: Identity | None
     first: Identity | None
+    groups: tuple[str, ...]
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -104,9 +108,9 @@ def existing() -> tuple[Node, ...]:
 
 
 def create(order: Order, wanted: Callable[[], bool] = lambda: True) -> Node:
-    """Make and start one node; returns when its init is up. A former node of the same project, deployment and rank goes.
+    """Make and start one node; returns when its init is up. A former node with the same key goes.
 
-    `wanted` is asked once this call is the only one for its key: whoever waited for long may be wanted no more.
+    `wanted` is asked once this call is the only one for its key: who waited for long may be wanted no more.
     Raises Problems: cloud/agent-missing, cloud/node-not-started, machine/disk-full, machine/no-address.
     """
     with _locked(order.key), _disk():
@@ -133,6 +137,9 @@ def create(order: Order, wanted: Callable[[], bool] = lambda: True) -> Node:
 
 def _folder(name: str, order: Order) -> Path:
     """The node's folder with all that is known before anything runs; its address is taken by being in it."""
+    # Nobody else is here now, so these are of creations that were killed.
+    for left in root().glob(".new-*"):
+        _delete(left)
     address, port = addresses.free({(node.address, node.port) for node in existing()})
     folder = root() / name
     new = root() / f".new-{name}"
@@ -178,11 +185,11 @@ def update(node: str, labels: Mapping[str, str], deadman_s: float) -> Node | Non
 
 
 def remove(node: str) -> None:
-    """End everything of a node, then delete its folder. Does nothing for a node that is gone. Problems when it will not end."""
+    """End all of a node, then delete its folder; nothing for one that is gone. Problems when it stays."""
     found = get(node)
     if found is not None:
         _stop(found)
-        _remove_cgroups(node)
+        _remove_groups(found)
         gone = found.folder.with_name(f".gone-{node}")
         with contextlib.suppress(FileNotFoundError):
             os.rename(found.folder, gone)
@@ -190,18 +197,17 @@ def remove(node: str) -> None:
 
 
 def lose(node: Node) -> None:
-    """Take a node away without a word, as a cloud may: nothing on it gets to say goodbye. Its folder stays."""
+    """Take a node away without a word, as a cloud may: nothing on it can say goodbye. Its folder stays."""
     for who in (node.init, node.first):
         if who is not None:
-            # The first process ends by itself, at once: where there are no namespaces it has to end the others first.
+            # The first process ends by itself: where there are no namespaces it has to end the others first.
             ended(who, signal.SIGKILL if who is node.init else 0, _END_S)
 
 
 def sweep(node: str | None = None) -> None:
-    """Delete what an interrupted creation or removal left: folders that are no node yet or no more."""
+    """Delete what interrupted removals left (of one node, else of all)."""
     for name in os.listdir(root()):
-        kind, _, of = name.partition("-")
-        if kind == ".gone" and node in (None, of) or kind == ".new" and node == of:
+        if name == f".gone-{node}" or (node is None and name.startswith(".gone-")):
             _delete(root() / name)
 
 
@@ -246,14 +252,15 @@ def _delete(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _remove_cgroups(node: str) -> None:
+def _remove_groups(node: Node) -> None:
     """The control groups that the agent made for the node's jobs; empty once its processes are gone."""
     top = Path("/sys/fs/cgroup")
-    for pattern in (f"skywright-{node}*", f"*/skywright-{node}*"):
-        for group in top.glob(pattern):
-            for below, _, _ in os.walk(group, topdown=False):
-                with contextlib.suppress(OSError):
-                    os.rmdir(below)
+    for path in node.groups:
+        for hierarchy in (top, *top.glob("*/")):
+            for group in hierarchy.joinpath(path.lstrip("/")).glob(f"skywright-{node.node}*"):
+                for below, _, _ in os.walk(group, topdown=False):
+                    with contextlib.suppress(OSError):
+                        os.rmdir(below)
 
 
 def _node(folder: Path, data: Mapping[str, Any]) -> Node:
@@ -272,6 +279,7 @@ def _node(folder: Path, data: Mapping[str, Any]) -> Node:
         labels=data["labels"],
         init=Identity.from_data(init) if init else None,
         first=Identity.from_data(first) if first else None,
+        groups=tuple(data.get("groups", ())),
     )
 
 

@@ -28,7 +28,7 @@ def write(folder: Path) -> None:
 
 
 def script() -> str:
-    """The executable's text; another one than what is installed means that the plugin must be installed again."""
+    """The executable's text; where what is installed differs, the plugin must be installed again."""
     start = f"import sys; sys.path.insert(0, {str(_ROOT)!r}); from stacks.provider.server import main; main()"
     # Isolated, so that neither the folder it is started in nor PYTHONPATH decides what it imports.
     return f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -I -c {shlex.quote(start)} "$@"\n'

@@ -1,7 +1,7 @@
 """The inside of a local node on Linux: a root of its own over the host's, seen and changed by nobody else.
 
-Standard library only; runs as process 1 of the node's process namespace, with the rights of root. Everything here is
-in a mount namespace that ends with the node, so nothing has to be unmounted and the host's mounts never change.
+Standard library only; runs as process 1 of the node's process namespace, with the rights of root. All mounts
+are made in a namespace that ends with the node, so nothing has to be unmounted and the host's never change.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36
 
 _KERNEL_MOUNTS = ("/proc", "/sys", "/dev", "/run", "/tmp")  # noqa: S108 (names, not files)
 _REAL_FILESYSTEMS = frozenset(
-    "ext2 ext3 ext4 xfs btrfs zfs f2fs bcachefs vfat exfat ntfs3 nfs nfs4 cifs 9p virtiofs fuse".split()
-)
+    ("ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs", "vfat", "exfat", "ntfs3",
+     "nfs", "nfs4", "cifs", "9p", "virtiofs", "fuse")
+)  # fmt: skip
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a node may see. `covered` is hidden; `writable` and `readable` are shown again at their own paths."""
+    """What a node may see. `covered` is hidden; `writable` and `readable` are shown again at their paths."""
 
     folder: str
     hostname: str
@@ -71,7 +72,7 @@ def enter(plan: Plan) -> None:
         mount("tmpfs", f"{root}/dev/shm", "tmpfs", _NOSUID | _NODEV, "mode=1777")  # noqa: S108
     os.makedirs("tmp", exist_ok=True)
     os.chmod("tmp", 0o1777)  # noqa: S103 (what /tmp is)
-    mount("tmp", f"{root}/tmp", None, _BIND)
+    mount("tmp", root + "/tmp", None, _BIND)  # noqa: S108
     for path in others:
         if os.path.isdir(path):
             _show(root, path, _REC)
@@ -106,7 +107,7 @@ def _overlay() -> None:
 
 
 def _other_mounts(plan: Plan) -> list[str]:
-    """Real file systems beside the root, topmost only: an overlay shows just the one file system it lies on."""
+    """Real file systems beside the root, topmost only: an overlay shows just the one it lies on."""
     found: list[str] = []
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
         for line in lines:
@@ -130,7 +131,7 @@ def _other_mounts(plan: Plan) -> list[str]:
 
 
 def _cover(root: str, plan: Plan) -> None:
-    """Hide the folder that holds the other nodes, control's store and the state; show what this node needs of it."""
+    """Hide the folder of the other nodes, control's store and the state; show what this node needs of it."""
     hidden = root + plan.covered
     os.makedirs(hidden, exist_ok=True)
     mount("tmpfs", hidden, "tmpfs", _NOSUID | _NODEV, "mode=755,size=1m")

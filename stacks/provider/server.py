@@ -1,12 +1,13 @@
 """The plugin process that the engine starts: Pulumi's provider calls, answered for `skywright:local:Node`.
 
-Speaks the wire protocol itself: the SDK's provider classes import the whole SDK, which triples the time to start.
+Speaks the wire protocol itself: the SDK's provider classes import the whole SDK, which triples its start.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import os
 import signal
 import sys
@@ -18,7 +19,7 @@ from typing import Any
 
 from compiler.problem import Problems
 from stacks.provider import nodes, room
-from stacks.provider.plugin import TOKEN, VERSION
+from stacks.provider.plugin import PACKAGE, TOKEN, VERSION
 
 NEEDED = {"project": str, "deployment": str, "rank": int, "agent": str, "market": str, "deadman_s": float}
 OPTIONAL = {"cpus": float, "memory_gb": float}
@@ -85,19 +86,16 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], ignored: frozens
 
 
 class Provider:
-    """One method per call of the protocol that means something here; each takes a request and gives an answer."""
+    """One method per call of the protocol that means something here: a request in, an answer out."""
 
     def __init__(self, messages: Any, empty: Any, wanted: Callable[[], bool]) -> None:
         self.messages, self.empty, self.wanted = messages, empty, wanted
 
     def get_plugin_info(self, request: Any) -> Any:
-        return self.messages_of("plugin_pb2").PluginInfo(version=VERSION)
-
-    def messages_of(self, module: str) -> Any:
-        return importlib.import_module(f"pulumi.runtime.proto.{module}")
+        return importlib.import_module("pulumi.runtime.proto.plugin_pb2").PluginInfo(version=VERSION)
 
     def get_schema(self, request: Any) -> Any:
-        return self.messages.GetSchemaResponse(schema='{"name": "skywright", "version": "%s"}' % VERSION)
+        return self.messages.GetSchemaResponse(schema=json.dumps({"name": PACKAGE, "version": VERSION}))
 
     def check_config(self, request: Any) -> Any:
         return self.messages.CheckResponse(inputs=request.news)
@@ -159,8 +157,8 @@ class Provider:
         state = _data(request.properties)
         if not state and not _data(request.inputs):
             raise Refusal(
-                f"[cloud/import-refused] a local node cannot be imported ({request.id}): its folder belongs to the "
-                "stack that made it; `invoke orphans --delete` removes nodes that no stack knows"
+                f"[cloud/import-refused] a local node cannot be imported ({request.id}): its folder belongs "
+                "to the stack that made it; `invoke orphans --delete` removes nodes that no stack knows"
             )
         found = nodes.get(request.id)
         if found is None or not found.alive:

@@ -23,14 +23,15 @@ INIT = Path(__file__).resolve().parent / "init.py"
 _READY_S = 30.0
 _FROM_THE_STARTER = (
     "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "TERM",
-    "http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY",
+    "http_proxy", "https_proxy", "no_proxy", "all_proxy",
+    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY",
     "SSL_CERT_FILE", "SSL_CERT_DIR",
 )  # fmt: skip
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def isolations() -> tuple[str, ...]:
-    """What may keep a node apart from its host here, best first. SKYWRIGHT_ISOLATION leaves only the one it names."""
+    """What may keep a node apart from its host, best first. SKYWRIGHT_ISOLATION leaves the one it names."""
     if forced := os.environ.get("SKYWRIGHT_ISOLATION"):
         return (forced,)
     return ("namespaces", "directory") if sys.platform == "linux" and os.geteuid() == 0 else ("directory",)
@@ -57,7 +58,7 @@ def probe(address: str, port: int) -> Probe:
 def manifest(
     folder: Path, node: Mapping[str, Any], deadman_s: float, cpus: float | None, memory_gb: float | None
 ) -> dict[str, Any]:
-    """The agent's orders (schemas/manifest.v1.json); all its paths are the same inside the node and outside."""
+    """The agent's orders (schemas/manifest.v1.json); its paths are the same inside the node and outside."""
     limits: dict[str, Any] = {}
     if memory_gb is not None:
         limits["memory_bytes"] = int(memory_gb * 2**30)
@@ -91,7 +92,7 @@ def manifest(
 
 
 def start(folder: Path, agent: Path) -> None:
-    """Start the init of a node whose folder is written; returns when it is up. Problems cloud/node-not-started."""
+    """Start the init of a node whose folder is written; returns once up. Problems cloud/node-not-started."""
     refused = []
     for isolation in isolations():
         for name in ("node.json", "manifest.json"):
@@ -120,7 +121,7 @@ def _try(folder: Path, agent: Path, isolation: str) -> str | None:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            env=_environment(),
+            env={**_environment(), "HOME": str(folder / "home")},
             cwd="/",
             start_new_session=True,
         )
@@ -136,7 +137,10 @@ def _try(folder: Path, agent: Path, isolation: str) -> str | None:
                 return f"{word} {pid}".strip() or _last_words(folder)
             init = identity(int(pid))
             record = folder / "node.json"
-            write_json(record, {**read_json(record), "init": init.to_data(), "first": None})
+            write_json(
+                record,
+                {**read_json(record), "init": init.to_data(), "first": None, "groups": _groups(init.pid)},
+            )
             _tell(tell, "go")
             word, _, rest = _hear(hear.fileno()).partition(" ")
             if word != "ready":
@@ -173,13 +177,21 @@ def _order(folder: Path, agent: Path, isolation: str) -> dict[str, Any]:
 
 
 def _environment() -> dict[str, str]:
-    """What a machine would give its processes: never the starter's own variables, which may hold credentials."""
+    """What a machine gives its processes: never the starter's own variables, which may hold credentials."""
     user = pwd.getpwuid(os.geteuid()).pw_name
     own = os.path.join(sys.prefix, "bin") if sys.prefix != sys.base_prefix else None
     path = [part for part in os.environ.get("PATH", "").split(":") if part and part != own]
     path += [part for part in _SYSTEM_PATH.split(":") if part not in path]
     given = {name: os.environ[name] for name in _FROM_THE_STARTER if name in os.environ}
     return {**given, "PATH": ":".join(path), "USER": user, "LOGNAME": user, "SHELL": "/bin/bash"}
+
+
+def _groups(pid: int) -> list[str]:
+    try:
+        lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    return sorted({line.split(":", 2)[2] for line in lines})
 
 
 def _tell(pipe: Any, text: str) -> None:
