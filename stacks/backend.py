@@ -48,7 +48,7 @@ def settle(user: Mapping[str, str]) -> Backend:
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PULUMI_AUTOMATION_API": "true",
         "PULUMI_DEBUG_COMMANDS": "true",  # `--event-log` is one of them
-        # An operation's folder starts without the stack's encryption settings: the state has them too.
+        # An operation's folder starts without a stack's configuration.
         "PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER": "true",
         "PULUMI_SUPPRESS_NEO_LINK": "true",
         "PULUMI_LOG_ROTATION_MAX_AGE_DAYS": "7",
@@ -77,6 +77,27 @@ def settle(user: Mapping[str, str]) -> Backend:
     except OSError as error:
         raise Problems(refused(error)) from None
     return Backend(url, embedded, _folder(url), provider, env)
+
+
+def scratch(settled: Backend, folder: Path, project: str, stack: str) -> Backend:
+    """A file backend in `folder` that holds one empty stack: for the preview of a stack that does not exist.
+
+    Written directly, which takes 0.4 s less than asking the CLI to make it. Nothing in it needs encryption.
+    """
+    stacks = folder / ".pulumi" / "stacks" / project
+    stacks.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / ".pulumi" / "meta.yaml").write_text("version: 1\n")
+    encryption = {"type": "passphrase", "state": {"salt": _EMPTY_PASSPHRASE}}
+    checkpoint = {"version": 3, "checkpoint": {"latest": {"secrets_providers": encryption}}}
+    home.write_json(stacks / f"{stack}.json", checkpoint)
+    env = {name: value for name, value in settled.env.items() if name != "PULUMI_CONFIG_PASSPHRASE_FILE"}
+    url = f"file://{folder}"
+    env |= {"PULUMI_BACKEND_URL": url, "PULUMI_CONFIG_PASSPHRASE": ""}
+    return Backend(url, False, folder, None, env)
+
+
+_EMPTY_PASSPHRASE = "v1:hyOqW3ohArs=:v1:7TxOuOoxJ4SZZFFT:q1m82v1BkHNf5sh+IcIXm0znONnxSg=="  # noqa: S105
+"""How Pulumi notes that the passphrase is empty: a salt, and a known text encrypted."""
 
 
 def refused(error: OSError) -> Problem:

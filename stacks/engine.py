@@ -72,11 +72,15 @@ class Session:
     def state(self) -> State | None:
         """The stack's state, or None where there is no such stack."""
         try:
-            return State.from_data(json.loads(self._run("stack", "export", *self._of)))
+            found = State.from_data(json.loads(self._run("stack", "export", *self._of)))
         except Refused as refused:
             if refusal.NO_STACK.search(refused.text):
                 return None
             raise
+        if encryption := found.encryption():
+            # From the state alone the engine would take a wrong passphrase and go on.
+            home.write(self._folder / f"Pulumi.{self.spec.stack}.yaml", json.dumps(encryption).encode())
+        return found
 
     def restore(self, data: Mapping[str, Any]) -> None:
         """Replace the stack's state by an edited export."""
@@ -245,8 +249,10 @@ def leftovers(wanted: str) -> list[Identity]:
     """Living engine and provider processes with this MARK: what a killed operation left running."""
     found = []
     for pid, words, env in _processes():
-        # Jobs of a node have no business with the mark, but if one inherited it, it is not ours to end.
-        if env.get(MARK) == wanted and any("pulumi" in os.path.basename(word) for word in words[:2]):
+        # Nothing else has any business with the mark, but what inherited it is not ours to end.
+        ours = any("pulumi" in os.path.basename(word) for word in words[:2])
+        ours = ours or any("stacks.provider.server" in word for word in words)
+        if ours and env.get(MARK) == wanted:
             with contextlib.suppress(ProcessLookupError):
                 found.append(process.identity(pid))
     return [who for who in found if who.pid != os.getpid() and process.alive(who)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import getpass
 import hashlib
@@ -24,6 +25,8 @@ RENEW_S = 5.0
 GIVE_UP_S = 20.0
 """An owner that could not renew for this long stops writing, before anybody may take its lease."""
 EXPIRES_S = 30.0
+ALONE_S = 10.0
+"""Longest wait for the file lock, which is held for milliseconds unless its holder was suspended."""
 
 
 def place() -> str:
@@ -149,9 +152,21 @@ class FileCarrier:
     def _alone(self) -> Iterator[None]:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open(self.folder / "lock", "a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            deadline = time.monotonic() + ALONE_S
+            while not _locked(lock.fileno()):
+                if time.monotonic() > deadline:
+                    raise TimeoutError(errno.ETIMEDOUT, "another process does not let go", lock.name)
+                time.sleep(0.01)
             os.utime(lock.fileno())
             yield
+
+
+def _locked(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def carrier(folder: Path | None, url: str) -> Carrier:

@@ -23,7 +23,7 @@ from stacks.events import Listener
 from stacks.operate import Kind, Request
 from stacks.refusal import Refused
 from stacks.resume import resume
-from stacks.state import State
+from stacks.state import State, rank
 
 ROOM = 64 * 1024
 """Bytes kept free for the result, so that a full disk can still be told."""
@@ -165,29 +165,19 @@ class Operation:
         """A stack that does not exist is previewed on an empty state of its own: nothing is left behind."""
         state = session.state()
         replace = state.urns(self.request.lost) if state else []
-        scratch = self.folder / "scratch"
+        folder = self.folder / "scratch"
         try:
             if state is None:
-                with self._step("init"):
-                    session = self._scratch(cli, settled, scratch)
+                empty = backend.scratch(settled, folder, self.spec.project, self.spec.stack)
+                session = self._session = Session(cli, self.spec, empty, folder / "work")
+                if self._stopping.is_set():
+                    session.interrupt()
             with self._step("preview"), self._engine_time():
                 session.preview(self._listener.hear, replace)
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
         self._nodes = state.nodes() if state else []
         self._resources = len(state.counted) if state else 0
-
-    def _scratch(self, cli: Path, settled: backend.Backend, folder: Path) -> Session:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        url = f"file://{folder}"
-        env = {name: value for name, value in settled.env.items() if name != "PULUMI_CONFIG_PASSPHRASE_FILE"}
-        env |= {"PULUMI_BACKEND_URL": url, "PULUMI_CONFIG_PASSPHRASE": ""}
-        session = Session(cli, self.spec, backend.Backend(url, False, folder, None, env), folder / "work")
-        self._session = session
-        if self._stopping.is_set():
-            session.interrupt()
-        session.init()
-        return session
 
     def _destroy(self, session: Session, state: State | None) -> None:
         if state is not None:
@@ -258,7 +248,7 @@ class Operation:
             "failure": failure.value if failure else None,
             "nodes": self._nodes,
             "changes": dict(listener.changes),
-            "steps": listener.steps,
+            "steps": sorted(listener.steps, key=lambda row: (rank(row["urn"]) or 0, row["urn"])),
             "resources": self._resources,
             "seconds": {
                 "total": round(time.monotonic() - self._started, 3),

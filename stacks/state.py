@@ -91,6 +91,16 @@ class State:
         ]
         return sorted(rows, key=lambda row: row["rank"])
 
+    def encryption(self) -> dict[str, str]:
+        """What a stack's configuration file says about how its secrets are encrypted."""
+        provider = (self.data.get("deployment") or {}).get("secrets_providers") or {}
+        kept = provider.get("state") or {}
+        if provider.get("type") == "passphrase":
+            return {"encryptionsalt": kept["salt"]}
+        if provider.get("type") == "cloud":
+            return {"secretsprovider": kept["url"], "encryptedkey": kept["encryptedkey"]}
+        return {}
+
     def settled(self) -> dict[str, Any]:
         """The export without pending operations: for when it is known what became of them."""
         deployment = {
