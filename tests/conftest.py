@@ -1,0 +1,50 @@
+"""For every test: a home of its own, the real cache (an engine is built once), no settings of the caller."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+CACHE = os.environ.get("SKYWRIGHT_CACHE") or str(
+    Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skywright"
+)
+
+FOREIGN = ("PULUMI_", "AWS_", "GOOGLE_", "AZURE_", "ARM_", "SKYPILOT_", "SKYWRIGHT_")
+"""Settings of whoever runs the tests that would reach into them."""
+
+
+def need(there: object, what: str) -> None:
+    """Skip where this machine lacks `what`; under CI it is there or the test fails."""
+    if there:
+        return
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"CI must have {what}")
+    pytest.skip(f"needs {what}")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="also run the tests that repeat many times")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--soak"):
+        return
+    skip = pytest.mark.skip(reason="soak: run with ./invoke test --soak")
+    for item in items:
+        if item.get_closest_marker("soak"):
+            item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """HOME and SKYWRIGHT_HOME in a folder of this test's own."""
+    folder = tmp_path_factory.mktemp("home")
+    for name in list(os.environ):
+        if name.startswith(FOREIGN):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("SKYWRIGHT_HOME", str(folder / ".skywright"))
+    monkeypatch.setenv("SKYWRIGHT_CACHE", CACHE)
+    return folder

@@ -1,0 +1,89 @@
+"""`./invoke test`: format, lint, types and import rules beside the making of the engine, then pytest."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
+ENGINE = "from stacks.install import ensure; ensure(lambda text: print(text, flush=True))"
+WORKERS = "2"
+
+CHECKS: tuple[tuple[str, list[str]], ...] = (
+    ("ruff format", [str(BIN / "ruff"), "format", "--check", "."]),
+    ("ruff check", [str(BIN / "ruff"), "check", "."]),
+    ("import rules", [str(BIN / "lint-imports")]),
+    ("mypy --strict", [sys.executable, "-m", "mypy"]),
+    ("pyright", [sys.executable, "-m", "pyright"]),
+)
+
+
+class Step:
+    """One check in a process of its own."""
+
+    def __init__(self, name: str, command: list[str]) -> None:
+        self.name, self.command = name, command
+        self.code, self.output, self.seconds = 1, "", 0.0
+
+    def run(self) -> None:
+        begun = time.monotonic()
+        env = {**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1", "NO_COLOR": "1"}
+        done = subprocess.run(
+            self.command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self.code, self.output, self.seconds = done.returncode, done.stdout, time.monotonic() - begun
+
+    def say(self) -> None:
+        print(f"{'ok    ' if self.code == 0 else 'FAILED'}  {self.name}  {self.seconds:.1f} s", flush=True)
+        if self.code:
+            print(self.output.rstrip(), flush=True)
+
+
+def run(values: Any) -> int:
+    """All of it; 0 when everything passed. Words and -k go to pytest; --fast leaves checks and engine out."""
+    begun = time.monotonic()
+    failed: list[str] = []
+    marks: list[str] = []
+    if values.fast:
+        marks = ["-m", "not engine"]
+    else:
+        failed += check_all()
+    sys.stdout.flush()
+    command = [sys.executable, "-m", "pytest", "-n", WORKERS, *marks]
+    if values.soak:
+        command.append("--soak")
+    if values.keyword:
+        command += ["-k", values.keyword]
+    code = subprocess.run([*command, *values.rest], cwd=ROOT).returncode
+    if code:
+        failed.append(f"pytest (exit {code})")
+    seconds = time.monotonic() - begun
+    print(f"{'FAILED: ' + ', '.join(failed) if failed else 'all passed'}, {seconds:.0f} s", flush=True)
+    return 1 if failed else 0
+
+
+def check_all() -> list[str]:
+    """Run the checks one after the other while the engine is made; the names of those that failed."""
+    engine = Step("engine", [sys.executable, "-c", ENGINE])
+    making = threading.Thread(target=engine.run)
+    making.start()
+    failed = []
+    for name, command in CHECKS:
+        step = Step(name, command)
+        step.run()
+        step.say()
+        if step.code:
+            failed.append(step.name)
+    if making.is_alive():
+        print("waiting for the engine (built once, then cached)", flush=True)
+    making.join()
+    engine.say()
+    if engine.code:
+        failed.append(engine.name)
+    return failed
