@@ -57,6 +57,7 @@ async def sync(request: Request) -> Response:
     except (KeyError, TypeError, ValueError) as error:
         raise HTTPException(400, f"not a sync: {error!r}") from None
     contact = control.presence.heard(node.node, control.clock.steady())
+    call = contact.calls
     control.store.change(node, last_seen=control.clock.now())
     observed = said.get("observed")
     if isinstance(observed, dict):
@@ -67,6 +68,8 @@ async def sync(request: Request) -> Response:
     try:
         answer = await _hold(control, node.node, has, 0.0 if events else hold_s, hung_up)
     finally:
+        if hung_up.done():
+            control.presence.broke_off(node.node, call, control.clock.steady())
         hung_up.cancel()
     return JSONResponse({**answer, "acked": acked, "lease_s": LEASE_S, "server_time": control.clock.now()})
 
@@ -74,7 +77,7 @@ async def sync(request: Request) -> Response:
 def _event(item: Any) -> dict[str, Any]:
     if not isinstance(item, dict) or not isinstance(item["kind"], str) or int(item["seq"]) < 1:
         raise ValueError("not an event")
-    if item["kind"] == "phase" and not isinstance(item["phase"], str):
+    if item["kind"] == "phase" and item["phase"] not in nodes.PHASES:
         raise ValueError("not a phase")
     return item
 
@@ -93,7 +96,6 @@ async def _hold(
         version, wish = desired.newest(control, deployment, node, has)
         left = end - control.clock.steady()
         if hung_up.done() and not hung_up.cancelled():
-            control.presence.broke_off(name, control.clock.steady())
             return {"version": version, "desired": None}
         if wish is not None or left <= 0 or control.bell.closed:
             return {"version": version, "desired": wish}

@@ -10,7 +10,8 @@ from typing import Any
 
 from skywright.control import words
 from skywright.control.context import WORK, Control, log
-from skywright.control.logbook import PHASES, Part
+from skywright.control.logbook import PHASES as PARTS
+from skywright.control.logbook import Part
 from skywright.control.rows import Deployment, Node, NodeEvent, Run, RunRank
 from stacks.cloud import NodeFacts
 
@@ -18,6 +19,7 @@ OVER = ("succeeded", "failed", "cancelled", "preempted", "unknown")
 """Phases of a rank that are the last of its attempt."""
 
 _ORDER = ("pending", "fetching", "setup", "ready", "running")
+PHASES = frozenset((*_ORDER, *OVER))
 
 
 class Refused(Exception):
@@ -162,7 +164,7 @@ def _phase(control: Control, deployment: Deployment, node: Node, event: dict[str
         changed=control.clock.now(),
     )
     if phase in OVER:
-        for part in PHASES:
+        for part in PARTS:
             control.logbook.settle(seat.uid, seat.run, Part(seat.attempt, seat.rank, part))
     control.tell(
         deployment,
@@ -196,9 +198,10 @@ def _phase_sentence(node: Node, event: dict[str, Any]) -> str:
 
 def ending(facts: dict[str, Any]) -> str:
     """How a failed part ended: `failed in setup with exit code 3`, `failed: out of memory`, `failed by signal 9`."""
-    part = facts.get("message")
-    where = f" in {part}" if part in ("setup", "fetch") else ""
-    more = f" ({part})" if part and not where else ""
+    part, _, more = str(facts.get("message") or "").partition(": ")
+    where = {"setup": " in setup", "fetch": " while fetching files"}.get(part, "")
+    more = more if where else str(facts.get("message") or "")
+    more = f" ({more})" if more else ""
     if facts.get("oom"):
         return f"failed{where}: out of memory{more}"
     if facts.get("signal"):

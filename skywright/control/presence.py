@@ -20,6 +20,7 @@ class Contact:
     """Times are steady seconds. `hung_up` is when its held call broke off; `told` that its silence stands in the timeline."""
 
     seen: float
+    calls: int = 0
     hung_up: float | None = None
     asked: float | None = None
     told: bool = False
@@ -41,11 +42,14 @@ class Presence:
     def heard(self, node: str, now: float) -> Contact:
         contact = self.of(node, now)
         contact.seen, contact.hung_up, contact.asked, contact.told = now, None, None, False
+        contact.calls += 1
         return contact
 
-    def broke_off(self, node: str, now: float) -> None:
+    def broke_off(self, node: str, call: int, now: float) -> None:
+        """The held call number `call` broke off; if the node has called again since, that says nothing."""
         contact = self.of(node, now)
-        contact.hung_up = now
+        if contact.calls == call:
+            contact.hung_up = now
 
     def observed(self, node: str) -> dict[str, Any]:
         contact = self._contacts.get(node)

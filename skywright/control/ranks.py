@@ -39,7 +39,8 @@ def seats(control: Control, run: Run) -> tuple[Rank, ...]:
 
 def part_of(seat: RunRank) -> str:
     """Which part of the task a failed rank failed in: fetch, setup or run."""
-    return seat.message if seat.message in ("fetch", "setup") else "run"
+    part = (seat.message or "").partition(":")[0]
+    return part if part in ("fetch", "setup") else "run"
 
 
 def facts(control: Control, deployment: Deployment, run: Run, ranks: tuple[Rank, ...]) -> Facts:

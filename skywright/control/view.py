@@ -69,11 +69,12 @@ def state(row: Deployment, nodes: list[Node], turn: Run | None) -> str:
 
 def _node(control: Control, node: Node) -> dict[str, Any]:
     observed = control.presence.observed(node.node)
+    silent = node.state == "up" and control.presence.silent(node.node, control.clock.steady())
     return {
         "rank": node.rank,
         "node": node.node,
         "address": node.address,
-        "state": node.state,
+        "state": "silent" if silent else {"up": "live"}.get(node.state, node.state),
         "last_seen": node.last_seen,
         "memory_bytes": observed.get("memory_bytes"),
     }
