@@ -114,9 +114,12 @@ class Agent:
             return said.fields
         sizes = {}
         for part in ("setup", "run"):
-            record = phases.exit_record(self._place(part, said.fields["run"], said.fields["attempt"]))
+            place = self._place(part, said.fields["run"], said.fields["attempt"])
+            record = phases.exit_record(place)
             if record is not None:
                 sizes[part] = record["log_bytes"]
+            elif said.fields["phase"] in machine.TERMINAL and os.path.exists(place.log):
+                sizes[part] = os.path.getsize(place.log)
         return {**said.fields, "log_bytes": sizes} if sizes else said.fields
 
     def _wait(self) -> None:

@@ -158,8 +158,9 @@ def _handler(control: Control) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def do_any(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            if control.server is not self.server:
+            size = int(self.headers.get("Content-Length") or 0)
+            body = self.rfile.read(size)
+            if control.server is not self.server or len(body) < size:
                 self.close_connection = True
                 return
             for item in control.refuse:
@@ -207,7 +208,7 @@ def _handler(control: Control) -> type[BaseHTTPRequestHandler]:
                         control.events.append(event)
                     assert event == control.events[event["seq"] - 1]
                 control.observed = body["observed"]
-                if not body["events"]:
+                if not body["events"] and not control.replay:
                     control.changed.wait_for(
                         lambda: control.version != body["version"] or control.server is not self.server or control.fenced,
                         timeout=body["hold_s"],
@@ -275,6 +276,7 @@ class Node:
             "deadman_s": 600,
         }
         self.process: subprocess.Popen[bytes] | None = None
+        self.prefix: list[str] = []
         self.environment: dict[str, str] = {"PATH": os.environ["PATH"]}
 
     def start(self, **manifest: Any) -> Node:
@@ -284,7 +286,7 @@ class Node:
         path.write_text(json.dumps(self.manifest))
         with open(self.folder / "agent.txt", "ab") as said:
             self.process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-E", str(self.agent / "agent.py"), str(path)],
+                [*self.prefix, sys.executable, "-I", "-S", "-E", str(self.agent / "agent.py"), str(path)],
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
@@ -390,7 +392,7 @@ def agent_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture()
+@pytest.fixture
 def control(tmp_path: Path) -> Iterator[Control]:
     made = Control(tmp_path / "control.json")
     yield made
@@ -398,7 +400,7 @@ def control(tmp_path: Path) -> Iterator[Control]:
     assert made.wrong == []
 
 
-@pytest.fixture()
+@pytest.fixture
 def new_node(tmp_path: Path, control: Control, agent_folder: Path) -> Iterator[Callable[[str], Node]]:
     nodes: list[Node] = []
 
@@ -411,7 +413,7 @@ def new_node(tmp_path: Path, control: Control, agent_folder: Path) -> Iterator[C
         node.close()
 
 
-@pytest.fixture()
+@pytest.fixture
 def node(new_node: Callable[[str], Node]) -> Node:
     return new_node("node")
 
@@ -422,6 +424,6 @@ class Kit:
     until, order, packed = staticmethod(until), staticmethod(order), staticmethod(packed)
 
 
-@pytest.fixture()
+@pytest.fixture
 def kit() -> type[Kit]:
     return Kit
