@@ -61,7 +61,7 @@ class Control:
         self.blobs = Blobs(self.folder / "blobs")
         self.told_to_stop: set[str] = set()
 
-    def tell(self, deployment: Deployment, kind: str, text: str, **data: Any) -> None:
+    def tell(self, deployment: Deployment, kind: str, text: str, /, **data: Any) -> None:
         """Add a sentence to the deployment's timeline and wake whoever follows it."""
         with self.store.together():
             seq = self.store.highest(Event, "seq", uid=deployment.uid) + 1
