@@ -51,7 +51,9 @@ def folder(home: Path, wanted: str | None = None) -> Path:
         for path in _files():
             shutil.copyfile(path, made / path.name)
         # A node sees the folder read-only, so its interpreter could not keep what it compiles.
-        compileall.compile_dir(made, quiet=2, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)
+        compileall.compile_dir(
+            made, ddir=str(target), quiet=2, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH
+        )
         made.chmod(0o755)
         os.replace(made, target)
     except OSError:
