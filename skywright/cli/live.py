@@ -17,7 +17,6 @@ MARKS = {
     "lost": "!",
     "replaced": "✔",
     "problem": "✗",
-    "removed": "✔",
 }
 COLOURS = {"!": screen.YELLOW, "✔": screen.GREEN, "✗": screen.RED}
 SHOWN_PHASES = ("SETTING_UP", "RUNNING", "RECOVERING")
@@ -46,7 +45,7 @@ def line_of(event: dict[str, Any]) -> str | None:
         return None
     if kind == "step" and data.get("type") in ("step", "result"):
         return None
-    if kind in ("phase", "accepted", "run"):
+    if kind in ("phase", "accepted", "run", "removed"):
         return None
     text = screen.printable(event["text"])
     if kind == "resource":

@@ -29,7 +29,8 @@ COLOURS = {
 def run(values: Values) -> int:
     """Both verbs."""
     client = None if never_used() else connect()
-    living = client.deployments(bool(values.refresh)) if client else []
+    refresh = values.verb == "status" and bool(values.refresh)
+    living = client.deployments(refresh) if client else []
     shown = pick(living, values.names) if values.names else living
     if values.verb == "queue":
         return _queue(values, client, shown)
