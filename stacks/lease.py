@@ -247,7 +247,7 @@ def acquire(carrier: Carrier, project: str, stack: str, what: str) -> Lease:
             _refuse_while_held(key, old, entry.age_s)
         mine = Record(
             # Greater than any token before, even when the lease of a removed stack was forgotten.
-            token=max((old.token if old else 0) + 1, int(time.time())),
+            token=max((old.token if old else 0) + 1, int(time.time() * 1000)),
             owner=process.identity(),
             place=place(),
             who=_user(),

@@ -1,0 +1,251 @@
+"""One writer per stack: real processes race for a lease and are killed at every step of having one."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from desk import wait
+
+from compiler.problem import Problems
+from stacks import lease, process
+from stacks.lease import FileCarrier, acquire
+
+KEY = "proj/train-local"
+
+
+@pytest.fixture
+def carrier(tmp_path: Path) -> FileCarrier:
+    return FileCarrier(tmp_path)
+
+
+def take(carrier: FileCarrier) -> lease.Lease:
+    return acquire(carrier, "proj", "train-local", "up of train")
+
+
+def record(carrier: FileCarrier) -> dict:
+    entry = carrier.read(KEY)
+    assert entry is not None
+    return json.loads(entry.content)
+
+
+def python(code: str, *arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_held_lease_is_refused_with_holder_and_since(carrier):
+    holder = python(
+        """
+        import sys; from pathlib import Path
+        from stacks.lease import FileCarrier, acquire
+        acquire(FileCarrier(Path(sys.argv[1])), "proj", "train-local", "destroy of train")
+        print("held", flush=True); sys.stdin.read(); import signal; signal.pause()
+        """,
+        carrier.folder.parents[1],
+    )
+    assert holder.stdout is not None
+    try:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(Problems) as refused:
+            take(carrier)
+        (problem,) = refused.value.problems
+        assert problem.code == "lock/held"
+        assert problem.exit == 5
+        assert f"process {holder.pid}" in problem.message
+        assert "destroy of train, since 20" in problem.message
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()
+    taken = take(carrier)
+    assert taken.previous is not None, "what the dead holder left has to be cleaned up"
+    assert taken.previous.owner is not None
+    assert taken.previous.owner.pid == holder.pid
+
+
+def test_tokens_only_grow_also_when_the_stack_was_removed_between(carrier):
+    tokens = []
+    for end in ("release", "forget", "release", "forget", "forget"):
+        held = take(carrier)
+        assert held.previous is None
+        tokens.append(held.token)
+        getattr(held, end)()
+        if end == "forget":
+            assert carrier.read(KEY) is None
+            assert not (carrier.folder / "proj").exists()
+    assert all(earlier < later for earlier, later in itertools.pairwise(tokens))
+
+
+def test_a_holder_elsewhere_keeps_it_until_it_gave_no_sign_for_30_seconds(carrier):
+    held = take(carrier)
+    data = record(carrier) | {"place": "other-host boot pid:[1]"}
+    path = carrier.folder / f"{KEY}.json"
+    path.write_text(json.dumps(data))
+    with pytest.raises(Problems) as refused:
+        take(carrier)
+    assert "on other-host" in refused.value.problems[0].message
+    assert "30 s" in (refused.value.problems[0].hint or "")
+    long_ago = time.time() - lease.EXPIRES_S - 1
+    os.utime(path, (long_ago, long_ago))
+    taken = take(carrier)
+    assert taken.token > held.token
+    assert taken.previous is not None
+
+
+def test_renewing_notices_that_another_has_taken_it(carrier, monkeypatch):
+    monkeypatch.setattr(lease, "RENEW_S", 0.01)
+    held = take(carrier)
+    told: list[str] = []
+    held.keep(told.append)
+    wait(lambda: record(carrier)["beat"] > 3)
+    (carrier.folder / f"{KEY}.json").write_text(json.dumps(record(carrier) | {"token": held.token + 1}))
+    wait(lambda: told)
+    assert told == ["another operation has taken the lease"]
+    with pytest.raises(Problems) as refused:
+        held.note_engine(None)
+    assert refused.value.problems[0].code == "lock/lost"
+    held.release()
+    assert record(carrier)["owner"] is not None, "a lease of another is left alone"
+
+
+def test_a_store_that_cannot_be_written_ends_the_right_to_write(carrier, monkeypatch):
+    monkeypatch.setattr(lease, "RENEW_S", 0.01)
+    monkeypatch.setattr(lease, "GIVE_UP_S", 0.05)
+    held = take(carrier)
+    told: list[str] = []
+
+    def refuse(*_: object) -> bool:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(carrier, "write", refuse)
+    held.keep(told.append)
+    wait(lambda: told)
+    assert "No space left" in told[0]
+
+
+def test_release_ends_the_renewing(carrier, monkeypatch):
+    monkeypatch.setattr(lease, "RENEW_S", 0.01)
+    before = set(threading.enumerate())
+    held = take(carrier)
+    held.keep(lambda why: pytest.fail(why))
+    (renewing,) = set(threading.enumerate()) - before
+    held.forget()
+    renewing.join(5)
+    assert not renewing.is_alive()
+    assert carrier.read(KEY) is None
+
+
+RACER = """
+    import fcntl, os, random, sys, time
+    from pathlib import Path
+    from compiler.problem import Problems
+    from stacks.lease import FileCarrier, acquire
+    root = Path(sys.argv[1])
+    log = os.open(root / "log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    end = time.monotonic() + float(sys.argv[2])
+    while time.monotonic() < end:
+        try:
+            held = acquire(FileCarrier(root), "proj", "train-local", "race")
+        except Problems:
+            continue
+        with open(root / "critical", "w") as critical:
+            try:
+                fcntl.flock(critical, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.write(log, b"0 TWO WRITERS\\n")
+            os.write(log, f"{held.token} {os.getpid()}\\n".encode())
+        held.release()
+"""
+
+
+@pytest.mark.parametrize("killing", [False, True])
+def test_racing_writers_never_write_together(carrier, killing):
+    root = carrier.folder.parents[1]
+    racers = [python(RACER, root, 2.0) for _ in range(4)]
+    log = root / "log"
+    try:
+        if killing:
+            for racer in racers[:3]:
+                size = wait(lambda: log.exists() and log.stat().st_size)
+                wait(lambda size=size: log.stat().st_size > size + 200)
+                os.kill(racer.pid, signal.SIGKILL)
+        codes = [racer.wait(60) for racer in racers]
+    finally:
+        for racer in racers:
+            racer.kill()
+            racer.wait()
+            assert racer.stdout is not None
+            racer.stdout.close()
+    assert codes == ([-9] * 3 + [0] if killing else [0] * 4)
+    tokens = [int(line.split()[0]) for line in log.read_text().splitlines()]
+    assert len(tokens) > 20
+    assert all(earlier < later for earlier, later in itertools.pairwise(tokens))
+
+
+KILLED = """
+    import fcntl, os, signal, sys, tempfile
+    from pathlib import Path
+    from stacks.lease import FileCarrier, acquire
+    at = int(sys.argv[2])
+    count = 0
+    def counted(act):
+        def call(*arguments, **more):
+            global count
+            count += 1
+            if count == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return act(*arguments, **more)
+        return call
+    for module, name in ((os, "fsync"), (os, "replace"), (os, "unlink"), (os, "utime"), (os, "fchmod"),
+                         (os, "rmdir"), (fcntl, "flock"), (tempfile, "mkstemp")):
+        setattr(module, name, counted(getattr(module, name)))
+    held = acquire(FileCarrier(Path(sys.argv[1])), "proj", "train-local", "up")
+    held.note_engine(None)
+    held.release()
+    print(held.token)
+"""
+
+
+def test_killed_at_every_step_the_next_one_gets_it_at_once(carrier):
+    root = carrier.folder.parents[1]
+    last, step, hit = 0, 1, 0
+    while True:
+        child = python(KILLED, root, step)
+        code = child.wait(30)
+        assert child.stdout is not None
+        child.stdout.close()
+        held = take(carrier)
+        assert held.token > last
+        last = held.token
+        held.release()
+        drafts = [path.name for path in carrier.folder.rglob(".*")]
+        assert drafts == [], "the next writer clears what was half written"
+        if code == 0:
+            break
+        hit += 1
+        step += 1
+    assert hit >= 15
+    print(f"killed at {hit} steps")
+
+
+def test_an_identity_is_not_only_a_pid(carrier):
+    held = take(carrier)
+    path = carrier.folder / f"{KEY}.json"
+    data = record(carrier)
+    data["owner"]["start"] += 1  # the pid was given to another process
+    path.write_text(json.dumps(data))
+    assert take(carrier).token > held.token
+    assert process.alive(process.identity())
