@@ -206,7 +206,8 @@ def ending(run: dict[str, Any]) -> str:
     if status == "SUCCEEDED":
         return "finished, exit 0"
     if status == "CANCELLED":
-        return "cancelled" + (f": {screen.printable(run['reason'])}" if run.get("reason") else "")
+        reason = run.get("reason")
+        return "cancelled" + (f": {screen.printable(reason)}" if reason and reason != status.lower() else "")
     part = "setup failed" if status == "FAILED_SETUP" else "failed"
     if run.get("reason"):
         return f"{part}: {screen.printable(run['reason'])}"

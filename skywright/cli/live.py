@@ -178,13 +178,21 @@ def progress_text(progress: dict[str, Any] | None, *, width: int = 20) -> str:
     if not progress:
         return ""
     parts = []
-    fraction = progress.get("fraction")
+    fraction: Any = progress.get("fraction")
+    step: Any = progress.get("step")
+    total: Any = progress.get("total")
+    counts = isinstance(step, (int, float)) and isinstance(total, (int, float)) and total > 0
+    if fraction is None and counts:
+        fraction = step / total
     if isinstance(fraction, (int, float)):
         if width:
             parts.append(bar(fraction, width))
         parts.append(f"{100 * fraction:.0f} %")
+    if counts:
+        parts.append(f"step {step:g}/{total:g}")
+    hidden = {"fraction", "rate", "remaining_s"} | ({"step", "total"} if counts else set())
     for key, value in progress.items():
-        if key in ("fraction", "rate", "remaining_s") or isinstance(value, (dict, list)):
+        if key in hidden or isinstance(value, (dict, list)):
             continue
         shown = f"{value:.6g}" if isinstance(value, float) else str(value)
         parts.append(screen.printable(f"{key} {shown}"))

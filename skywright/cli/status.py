@@ -146,10 +146,15 @@ def _events(name: str, client: Client) -> None:
     while (answer := client.follow(name, after, 0))["events"]:
         events += answer["events"]
         after = answer["next"]
+    events = [event for event in events if event["data"].get("type") != "step" and not _begins(event)]
     if events:
         screen.out("")
         for event in events[-EVENTS:]:
             screen.out(f"  {screen.ago(event['at']).rjust(16)}  {screen.printable(event['text'])}")
+
+
+def _begins(event: dict[str, Any]) -> bool:
+    return bool(event["kind"] == "resource" and event["data"].get("status") == "started")
 
 
 def _ends(one: dict[str, Any]) -> str:
