@@ -87,7 +87,7 @@ class _Reader:
         flag, yes = found
         if flag.kind is Kind.SWITCH:
             if equals:
-                raise Problems(_problem("flag-value", f"`--{name}` takes no value"))
+                raise Problems(_problem("usage/flag-value", f"`--{name}` takes no value"))
             self.given[flag.dest] = yes
         else:
             self._store(flag, f"--{name}", value if equals else self._next(f"--{name}", flag))
@@ -111,7 +111,7 @@ class _Reader:
 
     def _next(self, spelt: str, flag: Flag) -> str:
         if not self.queue:
-            raise Problems(_problem("flag-value", f"`{spelt}` needs a value: {spelt} {flag.value}"))
+            raise Problems(_problem("usage/flag-value", f"`{spelt}` needs a value: {spelt} {flag.value}"))
         return self.queue.pop(0)
 
     def _store(self, flag: Flag, spelt: str, text: str) -> None:
@@ -124,13 +124,13 @@ class _Reader:
                 value = int(text) if flag.kind is Kind.WHOLE else float(text)
             except ValueError:
                 raise Problems(
-                    _problem("flag-value", f"`{spelt}` wants a {flag.kind.value}, not `{text}`")
+                    _problem("usage/flag-value", f"`{spelt}` wants a {flag.kind.value}, not `{text}`")
                 ) from None
             self.given[flag.dest] = value
 
     def _unknown(self, word: str, name: str) -> Problem:
         if name in self.verb.later:
-            return _problem("not-supported-yet", f"`--{name}` of `{self.verb.name}` is not supported yet")
+            return _problem("usage/not-supported-yet", f"`--{name}` of `{self.verb.name}` is not supported yet")
         import difflib
 
         near = difflib.get_close_matches(name, self.long, n=1)
@@ -138,7 +138,7 @@ class _Reader:
         if any(positional.many for positional in self.verb.words) and self.words:
             hints.append("flags of a command of your own go behind `--`")
         hints.append(f"all flags: {self.verb.name} --help")
-        return _problem("unknown-flag", f"`{self.verb.name}` has no flag `{word.partition('=')[0]}`", hints)
+        return _problem("usage/unknown-flag", f"`{self.verb.name}` has no flag `{word.partition('=')[0]}`", hints)
 
     def place_words(self) -> None:
         words = self.words
@@ -160,14 +160,14 @@ class _Reader:
         if words:
             raise Problems(
                 _problem(
-                    "too-many-words",
+                    "usage/too-many-words",
                     f"`{self.verb.name}` takes no word `{words[0]}`",
                     [usage(self.verb)],
                 )
             )
 
     def _missing(self, positional: Positional) -> Problem:
-        return _problem("missing-word", f"`{self.verb.name}` needs {positional.help}", [usage(self.verb)])
+        return _problem("usage/missing-word", f"`{self.verb.name}` needs {positional.help}", [usage(self.verb)])
 
 
 def usage(verb: Verb, program: str = "") -> str:
@@ -188,4 +188,4 @@ def _is_number(word: str) -> bool:
 
 
 def _problem(code: str, message: str, hints: Sequence[str] = ()) -> Problem:
-    return Problem(f"usage/{code}", message, hint="\n".join(hints) or None)
+    return Problem(code, message, hint="\n".join(hints) or None)
