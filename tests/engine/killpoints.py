@@ -3,7 +3,7 @@
 `Killer.env` goes into an operation's environment: a `pulumi-resource-skywright` first on PATH is then
 started in place of the one in the plugin cache. It serves the same provider, writes every call into a file,
 and at the wanted one ends with SIGKILL whom `targets` names (provider, engine, operation, control: each the
-parent of the one before). Nothing of this needs the test to be the parent: control's operations are hit alike.
+parent of the one before). The test need not be the parent: control's operations are hit alike.
 """
 
 from __future__ import annotations
