@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -25,6 +26,12 @@ def _isolation() -> Check:
         return Check(
             True, "nodes are kept apart: a root of their own (overlay), processes, /tmp and hostname"
         )
+    if "bubblewrap" in starting.isolations() and _wraps():
+        return Check(
+            True,
+            "nodes are kept apart by bubblewrap: processes, /tmp and hostname; not what setup installs",
+            hint="as root on Linux a node has a root file system of its own, too",
+        )
     why = (
         "this system has no namespaces"
         if sys.platform != "linux"
@@ -40,6 +47,11 @@ def _isolation() -> Check:
         "/tmp and /etc are the host's",  # noqa: S108
         hint="run as root on Linux to keep nodes apart" if sys.platform == "linux" and os.geteuid() else None,
     )
+
+
+def _wraps() -> bool:
+    words = ["bwrap", "--unshare-pid", "--dev-bind", "/", "/", "true"]
+    return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
 
 def _may_unshare() -> bool:

@@ -90,8 +90,8 @@ def main() -> None:
 
 def start_first(order: dict[str, Any], served: endpoint.Endpoint) -> int:
     """The first process of the node; its pid as the host sees it."""
-    apart = order["isolation"] == "namespaces"
-    if apart:
+    isolation = order["isolation"]
+    if isolation == "namespaces":
         try:
             room.unshare(room.NEWPID)
         except OSError as error:
@@ -103,38 +103,56 @@ def start_first(order: dict[str, Any], served: endpoint.Endpoint) -> int:
     if pid == 0:
         os.close(tell)
         served.close()
-        move_in(order, apart, go)
+        move_in(order, isolation, go)
     os.close(go)
     os.write(tell, str(pid).encode())
     os.close(tell)
     return pid
 
 
-def move_in(order: dict[str, Any], apart: bool, go: int) -> NoReturn:
+def move_in(order: dict[str, Any], isolation: str, go: int) -> NoReturn:
     """In the new process: make the node's inside, say ready, and be its first process."""
     # Asked for before anything else and proven by the pipe: a dead host writes no number.
-    room.die_with_parent(signal.SIGKILL if apart else signal.SIGTERM)
+    room.die_with_parent(signal.SIGTERM if isolation == "directory" else signal.SIGKILL)
     own = os.read(go, 32).decode()
     os.close(go)
     if not own:
         os._exit(1)
     parent = os.getppid()
+    plan = room.Plan(
+        folder=order["folder"],
+        hostname=order["node"],
+        address=order["address"],
+        covered=order["covered"],
+        writable=tuple(order["writable"]),
+        readable=tuple(order["readable"]),
+    )
     try:
-        if apart:
-            room.enter(
-                room.Plan(
-                    folder=order["folder"],
-                    hostname=order["node"],
-                    address=order["address"],
-                    covered=order["covered"],
-                    writable=tuple(order["writable"]),
-                    readable=tuple(order["readable"]),
-                )
-            )
+        if isolation == "namespaces":
+            room.enter(plan)
+        elif isolation == "bubblewrap":
+            move_in_by_bubblewrap(order, plan, own)
         else:
             room.adopt_orphans()
     except OSError as error:
         fail(f"unsupported {error.filename}: {error.strerror}")
+    settle(order, own, isolation != "directory", parent)
+
+
+def move_in_by_bubblewrap(order: dict[str, Any], plan: room.Plan, own: str) -> NoReturn:
+    """Become bubblewrap, which starts this script again inside, with the order as its standard input."""
+    os.makedirs(os.path.join(plan.folder, "tmp"), exist_ok=True)
+    os.chmod(os.path.join(plan.folder, "tmp"), 0o1777)  # noqa: S103 (what /tmp is)
+    memory = os.memfd_create("order")
+    os.write(memory, json.dumps(order).encode())
+    os.lseek(memory, 0, os.SEEK_SET)
+    os.dup2(memory, 0)
+    script = [order["agent"][0], "-I", "-S", "-E", os.path.abspath(__file__), "inside", own]
+    words = room.bubblewrap(plan, script)
+    os.execvp(words[0], words)  # noqa: S606
+
+
+def settle(order: dict[str, Any], own: str, apart: bool, parent: int) -> NoReturn:
     say(f"ready {own}")
     silence()
     first(order, apart, parent)
@@ -154,12 +172,14 @@ def host(
         relay.copy()
         if told_at is None and (wakeup.stopping or not os.path.exists(record) or time_is_up(served.notice)):
             told_at = time.monotonic()
-            signal_quietly(first_pid, signal.SIGTERM)
+            # Bubblewrap stands between us and the first process, and would end it without grace.
+            inside = descendants(first_pid)[:1] if order["isolation"] == "bubblewrap" else []
+            signal_quietly((inside or [first_pid])[0], signal.SIGTERM)
         elif told_at is not None and time.monotonic() - told_at > GRACE_S + 3:
             signal_quietly(first_pid, signal.SIGKILL)
             os.waitpid(first_pid, 0)
             break
-    # Without namespaces, what outlived the first process has become ours.
+    # What outlived the first process, if it had no namespaces of its own, has become ours.
     end_tree(os.getpid(), 0.0)
     os._exit(0)
 
@@ -358,4 +378,6 @@ def silence() -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["inside"]:
+        settle(json.loads(sys.stdin.read()), sys.argv[2], True, os.getppid())
     main()

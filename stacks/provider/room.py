@@ -83,6 +83,26 @@ def enter(plan: Plan) -> None:
     _change_root(root)
 
 
+def bubblewrap(plan: Plan, command: list[str]) -> list[str]:
+    """`command` as process 1 of a room that bubblewrap makes: for users who may not make one themselves.
+
+    The root is the host's, with its rights; processes, /tmp and what is covered are apart.
+    """
+    shared = (
+        "--die-with-parent --unshare-pid --unshare-uts --unshare-ipc --as-pid-1 --dev-bind / / --proc /proc"
+    )
+    words = ["bwrap", *shared.split(), "--hostname", plan.hostname]
+    words += ["--perms", "1777", "--tmpfs", "/dev/shm"]  # noqa: S108
+    words += ["--bind", os.path.join(plan.folder, "tmp"), "/tmp"]  # noqa: S108
+    words += ["--perms", "0755", "--tmpfs", plan.covered]
+    for path in plan.writable:
+        words += ["--bind", path, path]
+    for path in plan.readable:
+        if _under(path, plan.covered, *_KERNEL_MOUNTS):
+            words += ["--ro-bind", path, path]
+    return [*words, "--", *command]
+
+
 def mount(source: str | None, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
     """mount(2); OSError with the target as its file name."""
     done = _libc.mount(_bytes(source), _bytes(target), _bytes(kind), flags, _bytes(options))

@@ -6,6 +6,7 @@ import json
 import os
 import pwd
 import select
+import shutil
 import subprocess
 import sys
 import time
@@ -34,7 +35,12 @@ def isolations() -> tuple[str, ...]:
     """What may keep a node apart from its host, best first. SKYWRIGHT_ISOLATION leaves the one it names."""
     if forced := os.environ.get("SKYWRIGHT_ISOLATION"):
         return (forced,)
-    return ("namespaces", "directory") if sys.platform == "linux" and os.geteuid() == 0 else ("directory",)
+    possible = {
+        "namespaces": sys.platform == "linux" and os.geteuid() == 0,
+        "bubblewrap": sys.platform == "linux" and shutil.which("bwrap") is not None,
+        "directory": True,
+    }
+    return tuple(name for name, here in possible.items() if here)
 
 
 def probe(address: str, port: int) -> Probe:
@@ -95,9 +101,9 @@ def start(folder: Path, agent: Path) -> None:
     """Start the init of a node whose folder is written; returns once up. Problems cloud/node-not-started."""
     refused = []
     for isolation in isolations():
-        for name in ("node.json", "manifest.json"):
-            path = folder / name
-            write_json(path, {**read_json(path), "isolation": isolation})
+        apart = "directory" if isolation == "directory" else "namespaces"
+        for name, says in (("node.json", isolation), ("manifest.json", apart)):
+            write_json(folder / name, {**read_json(folder / name), "isolation": says})
         failure = _try(folder, agent, isolation)
         if failure is None:
             return
@@ -170,7 +176,7 @@ def _order(folder: Path, agent: Path, isolation: str) -> dict[str, Any]:
         "isolation": isolation,
         "covered": str(home()),
         "writable": [str(folder), orders["kept"]],
-        "readable": [str(agent), os.path.realpath(sys.base_prefix)],
+        "readable": [str(agent), os.path.realpath(sys.base_prefix), str(INIT.parent)],
         "control": str(home() / "control" / "control.json"),
         "agent": [python, "-I", "-S", "-E", str(agent / agents.ENTRY), str(folder / "manifest.json")],
     }
@@ -214,4 +220,6 @@ def _hear(handle: int) -> str:
 
 def _last_words(folder: Path) -> str:
     lines = (folder / "init.log").read_text(errors="replace").strip().splitlines()
+    if lines and lines[-1].startswith("bwrap: "):
+        return f"unsupported {lines[-1]}"
     return lines[-1] if lines else "its init ended without a word"

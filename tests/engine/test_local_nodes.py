@@ -21,7 +21,7 @@ from stacks import process
 from stacks.provider import addresses, nodes, starting
 
 ROOT = Path(__file__).parents[2]
-EVERYWHERE = pytest.mark.parametrize("isolation", ["namespaces", "directory"], indirect=True)
+EVERYWHERE = pytest.mark.parametrize("isolation", ["namespaces", "bubblewrap", "directory"], indirect=True)
 pytestmark = pytest.mark.usefixtures("isolation")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="addresses and namespaces of Linux")
 
@@ -38,7 +38,8 @@ def test_a_node_is_made_found_and_removed(local: Any, isolation: str) -> None:
     manifest = json.loads((made.folder / "manifest.json").read_text())
     jsonschema.validate(manifest, json.loads((ROOT / "schemas" / "manifest.v1.json").read_text()))
     assert manifest["limits"] == {"memory_bytes": 2**29, "cpus": 2.0}
-    assert manifest["isolation"] == isolation
+    assert made.isolation == isolation
+    assert manifest["isolation"] == ("directory" if isolation == "directory" else "namespaces")
     assert local.ask(made, "echo $HOME; pwd") == f"{made.folder}/home\n{made.folder}/home"
 
     local.send(made, "(setsid sleep 600 &) ; (trap '' TERM; exec sleep 600) & disown; sleep 600")
