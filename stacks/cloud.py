@@ -107,6 +107,10 @@ class Cloud(Protocol):
         """Take spot capacity away as the cloud would (chaos): after a notice, or at once when it is None."""
         ...
 
+    def kill_agent(self, node: str) -> int:
+        """Kill the agent of a node and nothing else (chaos); its pid. Problems where the cloud cannot reach it."""
+        ...
+
     def sort(self, error: str) -> Failure:
         """Which kind of failure an engine message about this cloud is."""
         ...

@@ -172,6 +172,21 @@ def preempt(node: str, notice_s: float | None) -> None:
     write_json(found.folder / "cloud" / "notice.json", {"action": "terminate", "time": at})
 
 
+def kill_agent(node: str) -> int:
+    """Kill the agent's process and nothing else; its pid. Problems cloud/no-such-node, cloud/no-agent."""
+    from stacks.provider import nodes
+
+    found = nodes.get(node)
+    if found is None or not found.alive:
+        raise _problem(
+            "cloud/no-such-node", f"no local node {node} is running", "`invoke status` lists nodes"
+        )
+    pid = nodes.kill_agent(found)
+    if pid is None:
+        raise _problem("cloud/no-agent", f"no agent runs on node {node} now", "it is starting; try again")
+    return pid
+
+
 def sort(error: str) -> Failure:
     """Which kind of failure an engine message about a local node is."""
     for failure, pattern in _SORTED:

@@ -204,6 +204,20 @@ def lose(node: Node) -> None:
             ended(who, signal.SIGKILL if who is node.init else 0, _END_S)
 
 
+def kill_agent(node: Node) -> int | None:
+    """kill -9 of the agent alone: the child of the first process that runs the agent's entry. None when there is none."""
+    if node.first is None:
+        return None
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parent = int(stat.read_bytes().rpartition(b")")[2].split()[1])
+            words = (stat.parent / "cmdline").read_bytes().split(b"\0")
+            if parent == node.first.pid and any(os.path.basename(w) == agents.ENTRY.encode() for w in words):
+                os.kill(int(stat.parent.name), signal.SIGKILL)
+                return int(stat.parent.name)
+    return None
+
+
 def sweep(node: str | None = None) -> None:
     """Delete what interrupted removals left (of one node, else of all)."""
     for name in os.listdir(root()):
@@ -240,16 +254,21 @@ def ended(who: Identity, number: int, seconds: float) -> bool:
 
 
 def _delete(folder: Path) -> None:
-    def allow(function: Any, path: str, error: Any) -> None:
-        # A job may leave folders that even their owner cannot write to.
-        with contextlib.suppress(OSError):
-            os.chmod(os.path.dirname(path), 0o700)
-            os.chmod(path, 0o700)
-            function(path)
-
-    shutil.rmtree(folder, onerror=allow)
-    if folder.exists():
-        shutil.rmtree(folder)
+    """Delete a folder, also when another process does the same or its owner may not write to all of it."""
+    for _ in range(3):
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:
+            if not folder.exists():
+                return
+        except PermissionError:
+            for below, names, _ in os.walk(folder):
+                for path in (below, *(os.path.join(below, name) for name in names)):
+                    if not os.path.islink(path):
+                        os.chmod(path, 0o700)
+        else:
+            return
+    shutil.rmtree(folder)
 
 
 def _remove_groups(node: Node) -> None:
