@@ -14,8 +14,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from compiler.problem import Problems
 from compiler.spec import StackSpec
-from stacks import home, process
+from stacks import backend, home, process
 from stacks.process import Identity
 
 
@@ -77,10 +78,14 @@ def start(request: Request, folder: Path) -> Identity:
     """Write the request and start its process, detached from this one. Returns at once.
 
     Starting a folder again whose process was killed repeats the request; the lease keeps two from meeting.
+    Raises Problems engine/disk-full, engine/backend-unreachable when the folder cannot be written.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (folder / RESULT).unlink(missing_ok=True)
-    home.write_json(folder / REQUEST, request.to_data())
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / RESULT).unlink(missing_ok=True)
+        home.write_json(folder / REQUEST, request.to_data())
+    except OSError as error:
+        raise Problems(backend.refused(error)) from None
     with open(folder / "output.txt", "ab") as output:
         # Started in its own folder: `-m` puts the working directory first on sys.path.
         child = subprocess.Popen(

@@ -85,6 +85,8 @@ class Operation:
         problem: Problem | None = None
         failure: Failure | None = None
         try:
+            home.write_json(self.folder / operate.OWNER, process.identity().to_data())
+            (self.folder / "room").write_bytes(b"\0" * ROOM)
             self._prepare_and_work()
         except Problems as problems:
             problem = problems.problems[0]
@@ -289,8 +291,6 @@ def main(folder: Path) -> int:
             return 0  # started twice: the other one is at it
         if operate.result(folder) is not None:
             return 0
-        home.write_json(folder / operate.OWNER, process.identity().to_data())
-        (folder / "room").write_bytes(b"\0" * ROOM)
         request = Request.from_data(home.read_json(folder / operate.REQUEST))
         operation = Operation(folder, request)
         signal.signal(signal.SIGTERM, lambda *_: operation.stop())

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -200,6 +203,32 @@ def test_a_folder_of_ones_own_serves_as_backend(desk, tmp_path: Path):
     assert (shared / ".skywright" / "leases" / "proj" / "train-local.json").exists()
     desk.well("destroy", desk.spec(), env=env)
     assert desk.nodes() == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A home on a file system of 2 MB."""
+    place = tmp_path / "home"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(place)]
+    if subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("only root may mount a small disk")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_a_full_disk_is_told_and_with_space_it_goes_on(small_disk: Path, desk):
+    desk.well("preview", desk.spec())
+    ballast = small_disk / "ballast"
+    with contextlib.suppress(OSError), open(ballast, "wb") as file:
+        while True:
+            file.write(b"x" * 4096)
+            file.flush()
+    result = desk.run("up", desk.spec())
+    assert result["problem"]["code"] in ("engine/disk-full", "cloud/capacity"), result["problem"]
+    ballast.unlink()
+    assert len(desk.well("up", desk.spec())["nodes"]) == 1
+    assert len(desk.nodes()) == 1
 
 
 def test_a_moved_interpreter_refreshes_the_provider_in_the_cache(desk):
