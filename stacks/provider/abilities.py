@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stacks.cloud import Check
 from stacks.home import home
-from stacks.provider import addresses, starting
+from stacks.provider import addresses, room, starting
 
 _CGROUPS = Path("/sys/fs/cgroup")
 
@@ -55,16 +55,13 @@ def _wraps() -> bool:
 
 
 def _may_unshare() -> bool:
-    pid = os.fork()
-    if pid == 0:
-        from stacks.provider import room
-
-        try:
-            room.unshare(room.NEWNS | room.NEWPID)
-        except OSError:
-            os._exit(1)
-        os._exit(0)
-    return os.waitpid(pid, 0)[1] == 0
+    # In a process of its own: this one may have threads, and would keep the new namespaces.
+    script = (
+        f"import sys; sys.path.insert(0, {str(Path(room.__file__).parent)!r}); import room; "
+        "room.unshare(room.NEWNS | room.NEWPID)"
+    )
+    words = [sys.executable, "-I", "-S", "-c", script]
+    return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
 
 def _addresses() -> Check:
