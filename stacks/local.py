@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hmac
 import math
 import os
 import re
-import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from compiler.offer import Capability, Market, Offer
 from compiler.spec import StackSpec
 from stacks.cloud import Check, Failure, NodeFacts
-from stacks.home import home
 
 if TYPE_CHECKING:
     from compiler.problem import Problems
@@ -38,8 +35,11 @@ _SORTED = (
 
 def offers() -> tuple[Offer, ...]:
     """This machine, in both markets, cut to any size up to what it has."""
+    from stacks.home import home
+
     # Rounded down to a power of two: a plan must not change with every file that is written to the disk.
-    free_gb = shutil.disk_usage(home()).free / 1e9
+    disk = os.statvfs(home())
+    free_gb = disk.f_bavail * disk.f_frsize / 1e9
     return tuple(
         Offer(
             cloud=NAME,
@@ -133,6 +133,8 @@ def remove(node: str) -> None:
 
 def verify(node: str, proof: str) -> bool:
     """Is `proof` what only this node's folder holds?"""
+    import hmac
+
     from stacks.provider import nodes
 
     found = nodes.get(node)
