@@ -6,6 +6,7 @@ Pure: no clock, no path of a machine, nothing of what recovery does: equal tasks
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,7 +50,16 @@ def _json(data: Any) -> bytes:
 def _yaml(data: Any) -> bytes:
     import yaml
 
-    text: str = yaml.safe_dump(
-        data, sort_keys=False, allow_unicode=True, default_flow_style=False, width=1000
-    )
-    return text.encode()
+    class Dumper(yaml.SafeDumper):
+        """Quotes each text that some reader of YAML might take for a number, a date or a word of its own."""
+
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    def text(dumper: Any, value: str) -> Any:
+        plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9_./-]*(?: [A-Za-z0-9_./-]+)*", value)
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if plain else '"')
+
+    Dumper.add_representer(str, text)
+    written: str = yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1000)
+    return written.encode()

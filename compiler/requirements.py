@@ -16,6 +16,9 @@ from compiler.task import Autostop, Requirements
 DEFAULT_IDLE_S = 300
 """What `autostop: true` means."""
 
+MOST_ACCELERATORS = 10_000
+"""On one node; more is a slip of the finger."""
+
 
 def read(data: Mapping[str, Any], notes: Notes, enabled: Sequence[str]) -> Requirements:
     """Requirements of `data`; what is wrong is noted and left out."""
@@ -119,7 +122,7 @@ def _accelerator(value: Any, notes: Notes) -> Accelerator | None:
         key = isinstance(value, Mapping)
         notes.note("task/unknown-accelerator", f"no accelerator is called {quote(text)}", path, hint, key)
         return None
-    if not number > 0:
+    if not 0 < number <= MOST_ACCELERATORS:
         notes.note(
             "task/wrong-value",
             f"{number:g} accelerators cannot be asked for",

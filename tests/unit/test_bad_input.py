@@ -126,6 +126,9 @@ CASES = (
     Case("no-accelerators", b"resources: {accelerators: A100:0}\n", "task/wrong-value", (1, 27), "A100:1"),
     Case("bad-count", b"resources: {accelerators: A100:x}\n", "task/wrong-value", (1, 27), "H100:8"),
     Case(
+        "endless-cards", b"resources: {accelerators: {A100: 1e999}}\n", "task/wrong-value", (1, 34), "A100:1"
+    ),
+    Case(
         "part-of-a-card",
         b"resources: {accelerators: A100:0.5}\n",
         "task/not-supported-yet",
