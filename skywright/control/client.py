@@ -27,11 +27,24 @@ AGAIN_S = 20.0
 
 CALL_S = 60.0
 
-PASSED_ON = (
-    "PATH HOME USER LOGNAME SHELL TMPDIR TZ LANG LANGUAGE SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE"
-    " HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy GOPROXY GOFLAGS GOSUMDB GOPATH GOCACHE GOROOT"
-    " VIRTUAL_ENV PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX COVERAGE_PROCESS_START LD_LIBRARY_PATH"
-).split()
+PASSED_ON = frozenset(
+    (
+        *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "TZ", "LANG", "LANGUAGE", "LD_LIBRARY_PATH"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
+        *(
+            "http_proxy",
+            "https_proxy",
+            "no_proxy",
+            "GOPROXY",
+            "GOFLAGS",
+            "GOSUMDB",
+            "GOPATH",
+            "GOCACHE",
+            "GOROOT",
+        ),
+        *("VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"),
+    )
+)
 """Variables that control gets of its starter; with those that begin with one of the next. Others may be secrets."""
 
 PASSED_ON_PREFIXES = ("LC_", "XDG_", "SKYWRIGHT_")
@@ -317,7 +330,10 @@ def _let_go(child: subprocess.Popen[bytes]) -> None:
 
 
 def _path(name: str, *more: str) -> str:
-    return "/".join(["/v1/deployments", quote(name, safe=""), *more])
+    if not name or quote(name, safe="") != name:
+        # No deployment can be called so, and a `/` would lead elsewhere.
+        raise Problems(Problem("control/no-such-deployment", f"there is no deployment `{name[:60]}`"))
+    return "/".join(["/v1/deployments", name, *more])
 
 
 def _told(status: int, content: bytes) -> tuple[Problem, ...]:

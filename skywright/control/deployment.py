@@ -1,4 +1,4 @@
-"""A deployment's way: pending, provisioning, up, removing, gone; what the engine is asked for follows from the level."""
+"""A deployment's way: pending, provisioning, up, removing, gone. What the engine is asked for follows from that."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def _not_provided(
         control.store.change(deployment, stage="failed", problem=problem, failures=deployment.failures + 1)
         control.tell(deployment, "problem", str(problem["message"]), problem=problem)
         for run in control.store.find(Run, order="run", uid=deployment.uid, ended=None):
-            gang.end(control, deployment, run, "FAILED", "its nodes could not be made")
+            gang.end(control, deployment, run, "CANCELLED", "its nodes could not be made")
         return
     pause = BACKOFF_S[min(deployment.failures, len(BACKOFF_S) - 1)]
     control.store.change(

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import secrets
-from collections.abc import Callable
 from typing import Any
 
 from compiler.problem import Problem, Problems
-from compiler.spec import StackSpec
-from skywright.control import operations
+from skywright.control import operations, words
 from skywright.control.context import WORK, Control
 from skywright.control.desired import secrets_scope
 from skywright.control.gang import end
+from skywright.control.orders import Order, RunOrder
 from skywright.control.rows import Deployment, Node, Run
-
-IDLE_S = 600.0
-"""How long nodes stay after their last run when nobody says otherwise."""
-
-_NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
 
 
 def find(control: Control, name: str) -> Deployment:
@@ -48,64 +41,85 @@ def _no_such(name: str) -> Problem:
     )
 
 
-def launch(control: Control, order: dict[str, Any]) -> dict[str, Any]:
+def launch(control: Control, order: Order) -> dict[str, Any]:
     """Make the deployment, or use the living one of that name, and queue the order's run on it."""
-    try:
-        spec = StackSpec.from_data(order["spec"])
-        name = order["name"]
-        _check_run(control, order["run"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise Problems(Problem("control/bad-request", f"the order is not complete: {error!r}")) from None
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise Problems(Problem("usage/bad-name", f"`{str(name)[:60]}` cannot be a deployment's name"))
+    _files_are_here(control, order.run)
     with control.store.together():
-        row = control.store.first(Deployment, name=name, ended=None)
-        row = _reuse(control, row, order, spec) if row else _make(control, order, spec)
-        if order.get("env"):
-            control.vault.put(operations.env_scope(row.uid), dict(order["env"]))
-        number = _queue(control, row, order["run"])
+        row = control.store.first(Deployment, name=order.name, ended=None)
+        row = _reuse(control, row, order) if row else _make(control, order)
+        if order.env:
+            control.vault.put(operations.env_scope(row.uid), order.env)
+        number = _queue(control, row, order.run)
     control.bell.ring(WORK, row.uid)
-    return {"name": name, "run": number}
+    return {"name": order.name, "run": number}
 
 
-def _make(control: Control, order: dict[str, Any], spec: StackSpec) -> Deployment:
-    plan, name = order["plan"], order["name"]
-    keep, idle_s, down = _rest_of(order.get("options") or {})
+def _make(control: Control, order: Order) -> Deployment:
     row = Deployment(
-        uid=f"{name}-{secrets.token_hex(4)}",
-        name=name,
-        project=order["project"],
-        owner=order["owner"],
-        cloud=spec.cloud,
-        place=plan["where"],
-        market=plan["market"],
-        hourly=float(plan["hourly"]),
-        digest=spec.digest,
+        uid=f"{order.name}-{secrets.token_hex(4)}",
+        name=order.name,
+        project=order.project,
+        owner=order.owner,
+        cloud=order.spec.cloud,
+        place=order.place,
+        market=order.market,
+        hourly=order.hourly,
+        digest=order.spec.digest,
         created=control.clock.now(),
-        spec=spec.to_data(),
-        envelope=plan.get("envelope"),
-        keep=keep,
-        idle_s=idle_s,
-        stop_down=down,
-        retry=bool((order.get("options") or {}).get("retry_until_up")),
+        spec=order.spec.to_data(),
+        envelope=order.envelope,
+        keep=order.keep,
+        idle_s=order.idle_s,
+        stop_down=order.down,
+        retry=order.retry,
     )
     control.store.add(row)
     control.tell(
-        row, "accepted", f"{name} accepted: {spec.nodes} × {row.place} {row.market}", hourly=row.hourly
+        row,
+        "accepted",
+        f"{row.name} accepted: {words.few(order.spec.nodes, 'node')} on {row.place}, {row.market}",
+        hourly=row.hourly,
     )
     return row
 
 
-def _rest_of(options: dict[str, Any]) -> tuple[bool, float | None, bool]:
-    """keep, idle_s, down of an order."""
-    keep = bool(options.get("keep"))
-    idle = options.get("idle_s")
-    return keep, None if keep else IDLE_S if idle is None else float(idle), bool(options.get("down", True))
-
-
-def _reuse(control: Control, row: Deployment, order: dict[str, Any], spec: StackSpec) -> Deployment:
+def _reuse(control: Control, row: Deployment, order: Order) -> Deployment:
     """Use the nodes of a living deployment; its spec changes when the order's differs."""
-    if row.project != order["project"]:
+    _may_reuse(row, order)
+    changes: dict[str, Any] = {
+        "problem": None,
+        "blocked": None,
+        "failures": 0,
+        "retry_at": None,
+        "keep": order.keep,
+        "idle_s": order.idle_s,
+        "stop_down": order.down,
+        "retry": order.retry,
+    }
+    if row.stage == "failed":
+        changes["stage"] = "pending"
+    differs = row.digest != order.spec.digest
+    if differs:
+        changes |= {
+            "spec": order.spec.to_data(),
+            "digest": order.spec.digest,
+            "place": order.place,
+            "market": order.market,
+            "hourly": order.hourly,
+            "envelope": order.envelope,
+        }
+        told = f"{row.name} changes: its nodes are made to match the new task before the run begins"
+    elif row.stage == "failed":
+        told = f"{row.name} is tried again"
+    else:
+        told = f"{row.name} exists and fits: its nodes are used again"
+    control.store.change(row, **changes)
+    control.tell(row, "accepted", told, changed=differs)
+    return row
+
+
+def _may_reuse(row: Deployment, order: Order) -> None:
+    if row.project != order.project:
         raise Problems(
             Problem(
                 "lock/name-in-use",
@@ -114,91 +128,68 @@ def _reuse(control: Control, row: Deployment, order: dict[str, Any], spec: Stack
             )
         )
     if row.wanted == "gone":
-        raise Problems(
-            Problem(
-                "lock/being-removed",
-                f"`{row.name}` is being removed",
-                hint=f"try again when it is gone; `skywright down {row.name}` tries again if that failed",
-            )
-        )
-    if (row.cloud, row.spec.get("region")) != (spec.cloud, spec.region):
+        raise Problems(_being_removed(row))
+    if (row.cloud, row.spec.get("region")) != (order.spec.cloud, order.spec.region):
         raise Problems(
             Problem(
                 "control/would-move",
-                f"`{row.name}` lives in {row.place} and would move to {order['plan']['where']}",
+                f"`{row.name}` lives in {row.place} and would move to {order.place}",
                 hint=f"`skywright down {row.name}` first, or choose another name with `-c NAME`",
             )
         )
-    changes: dict[str, Any] = {"problem": None, "blocked": None, "failures": 0, "retry_at": None}
-    keep, idle_s, down = _rest_of(order.get("options") or {})
-    changes |= {"keep": keep, "idle_s": idle_s, "stop_down": down}
-    if row.stage == "failed":
-        changes["stage"] = "pending"
-        changes["retry"] = bool((order.get("options") or {}).get("retry_until_up"))
-    if row.digest != spec.digest:
-        plan = order["plan"]
-        changes |= {
-            "spec": spec.to_data(),
-            "digest": spec.digest,
-            "place": plan["where"],
-            "market": plan["market"],
-            "hourly": float(plan["hourly"]),
-            "envelope": plan.get("envelope"),
-        }
-        told = f"{row.name} changes: its nodes are made to match the new task before the next run"
-    else:
-        told = f"{row.name} exists and fits: its nodes are used again"
-    control.store.change(row, **changes)
-    control.tell(row, "accepted", told, changed=row.digest != spec.digest)
-    return row
 
 
-def execute(control: Control, name: str, order: dict[str, Any]) -> dict[str, Any]:
+def _being_removed(row: Deployment) -> Problem:
+    return Problem(
+        "lock/being-removed",
+        f"`{row.name}` is being removed",
+        hint=f"try again when it is gone; if removing failed, `skywright down {row.name}` tries again",
+    )
+
+
+def execute(control: Control, name: str, order: RunOrder) -> dict[str, Any]:
     """Queue a run on a living deployment."""
     row = living(control, name)
-    if row.wanted == "gone" or row.stage == "failed":
-        raise Problems(
-            Problem(
-                "lock/being-removed" if row.wanted == "gone" else "control/not-up",
-                f"`{name}` {'is being removed' if row.wanted == 'gone' else 'has no nodes'}",
-                hint=f"`skywright launch -c {name} FILE` makes it again",
-            )
-        )
-    _check_run(control, order["run"])
-    if order["run"]["num_nodes"] > row.nodes_wanted:
+    again = f"`skywright launch -c {name} FILE`"
+    if row.wanted == "gone":
+        raise Problems(_being_removed(row))
+    if row.stage == "failed":
+        raise Problems(Problem("control/not-up", f"`{name}` has no nodes", hint=f"{again} makes them"))
+    if order.body["num_nodes"] > row.nodes_wanted:
         raise Problems(
             Problem(
                 "control/too-few-nodes",
-                f"`{name}` has {row.nodes_wanted} nodes, the task wants {order['run']['num_nodes']}",
-                hint=f"`skywright launch -c {name} FILE` changes the deployment",
+                f"`{name}` has {words.few(row.nodes_wanted, 'node')}, the task wants {order.body['num_nodes']}",
+                hint=f"{again} changes the deployment",
             )
         )
+    _files_are_here(control, order)
     with control.store.together():
-        number = _queue(control, row, order["run"])
+        number = _queue(control, row, order)
     control.bell.ring(WORK, row.uid)
     return {"run": number}
 
 
-_RUN_FIELDS = ("name", "setup", "script", "envs", "files", "checkpoint", "gpus_per_node", "num_nodes")
-
-
-def _check_run(control: Control, run: dict[str, Any]) -> None:
-    """Nothing is accepted whose files are not here yet."""
-    absent = [field for field in _RUN_FIELDS if field not in run]
-    if absent:
-        raise Problems(Problem("control/bad-request", f"the order's run lacks {', '.join(absent)}"))
-    missing = control.blobs.missing(item["digest"] for item in run["files"])
+def _files_are_here(control: Control, order: RunOrder) -> None:
+    missing = control.blobs.missing(order.digests)
     if missing:
-        raise Problems(Problem("control/blob-missing", f"{len(missing)} archives of the order were not sent"))
+        raise Problems(
+            Problem(
+                "control/blob-missing",
+                f"{words.few(len(missing), 'archive')} of the order did not arrive",
+                hint="run the command again",
+            )
+        )
 
 
-def _queue(control: Control, row: Deployment, run: dict[str, Any]) -> int:
+def _queue(control: Control, row: Deployment, order: RunOrder) -> int:
     number = control.store.highest(Run, "run", uid=row.uid) + 1
     ahead = len(control.store.find(Run, uid=row.uid, ended=None))
-    body = {field: run[field] for field in _RUN_FIELDS}
-    control.store.add(Run(row.uid, number, run["name"] or row.name, control.clock.now(), body=body))
-    control.vault.put(secrets_scope(row.uid, number), dict(run.get("secrets") or {}))
-    waits = f"; {ahead} ahead of it" if ahead else ""
+    control.store.add(
+        Run(row.uid, number, order.body["name"] or row.name, control.clock.now(), body=order.body)
+    )
+    control.vault.put(secrets_scope(row.uid, number), order.secrets)
+    waits = f", {ahead} ahead of it" if ahead else ""
     control.tell(row, "run", f"run {number} is queued{waits}", run=number, status="PENDING")
     return number
 
@@ -259,47 +250,6 @@ def down(control: Control, name: str, purge: bool) -> dict[str, Any]:
         stop_runs(control, row, None, "the deployment is being removed")
     control.bell.ring(WORK, row.uid)
     return {"name": name}
-
-
-async def chaos(control: Control, name: str, kind: str, rank: int, notice_s: float | None) -> dict[str, Any]:
-    """Break something on purpose: preempt, kill, kill-agent or kill-operation."""
-    row = living(control, name)
-    if kind == "kill-operation":
-        return _kill_operation(control, row)
-    node = control.store.first(Node, uid=row.uid, rank=rank, revoked=None)
-    if node is None:
-        raise Problems(
-            Problem(
-                "control/no-such-rank",
-                f"`{name}` has no node of rank {rank} now",
-                hint=f"`skywright status {name}` shows its nodes",
-            )
-        )
-    cloud = control.cloud(row.cloud)
-    if kind in ("preempt", "kill"):
-        await asyncio.to_thread(cloud.preempt, node.node, (notice_s or 10.0) if kind == "preempt" else None)
-    elif kind == "kill-agent":
-        kill: Callable[[str], None] | None = getattr(cloud, "kill_agent", None)
-        if kill is None:
-            raise Problems(
-                Problem("control/no-such-chaos", f"agents of cloud {row.cloud} cannot be killed from here")
-            )
-        await asyncio.to_thread(kill, node.node)
-    else:
-        raise Problems(Problem("control/no-such-chaos", f"chaos knows no `{kind[:40]}`"))
-    return {"node": node.node, "kind": kind}
-
-
-def _kill_operation(control: Control, row: Deployment) -> dict[str, Any]:
-    from signal import SIGKILL
-
-    from stacks import process
-
-    operation = operations.unfinished(control, row.uid)
-    who = operation and control.operations.owner(operations.folder(control, operation))
-    if not who or not process.send(who, SIGKILL):
-        raise Problems(Problem("control/no-operation", f"no engine operation of `{row.name}` is running now"))
-    return {"operation": operation.id if operation else "", "kind": "kill-operation"}
 
 
 async def orphans(control: Control, delete: bool) -> list[dict[str, Any]]:

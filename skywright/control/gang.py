@@ -165,7 +165,7 @@ def _open_barrier(control: Control, deployment: Deployment, run: Run) -> None:
 
 
 def _recover(control: Control, deployment: Deployment, run: Run, ranks: tuple[Rank, ...]) -> None:
-    """Note that the attempt is lost; ranks that still run are told to save. The next begins when its nodes are there."""
+    """Note that the attempt is lost: ranks that still run are told to save; the next begins when nodes are there."""
     lost = [rank for rank in ranks if rank.leaving]
     missed = lost_work(control, deployment, run)
     now = control.clock.now()

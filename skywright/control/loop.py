@@ -16,7 +16,7 @@ FAST_S = 0.1
 
 
 async def run(control: Control) -> None:
-    """Until the bell is closed. What fails is logged and tried again at the next turn: everything is level-triggered."""
+    """Until the bell is closed. What fails is logged and tried again at the next turn: all is level-triggered."""
     while not control.bell.closed:
         count = control.bell.count(WORK)
         busy = await turn(control)

@@ -15,8 +15,10 @@ from starlette.routing import Route
 
 from compiler.problem import Problem, Problems
 from skywright.control import VERSION, cost, desk, loss, view
+from skywright.control.chaos import strike
 from skywright.control.context import WORK, Control
 from skywright.control.http import bearer, control_of, data, stream
+from skywright.control.orders import read_order, read_run
 from skywright.control.rows import Deployment, Event, Node, Run
 
 ORDER_BYTES = 32 * 2**20
@@ -58,11 +60,12 @@ async def stop(request: Request) -> Response:
 
 
 async def launch(request: Request) -> Response:
-    return JSONResponse(desk.launch(control_of(request), await data(request, ORDER_BYTES)))
+    order = read_order(await data(request, ORDER_BYTES))
+    return JSONResponse(desk.launch(control_of(request), order))
 
 
 async def execute(request: Request) -> Response:
-    order = await data(request, ORDER_BYTES)
+    order = read_run(await data(request, ORDER_BYTES))
     return JSONResponse(desk.execute(control_of(request), request.path_params["name"], order))
 
 
@@ -192,12 +195,9 @@ async def cancel(request: Request) -> Response:
 async def autostop(request: Request) -> Response:
     asked = await data(request, ORDER_BYTES)
     idle = asked.get("idle_s")
-    desk.autostop(
-        control_of(request),
-        request.path_params["name"],
-        None if idle is None else float(idle),
-        bool(asked.get("down", True)),
-    )
+    if idle is not None and not isinstance(idle, (int, float)):
+        raise HTTPException(400, "idle_s is a number")
+    desk.autostop(control_of(request), request.path_params["name"], idle, bool(asked.get("down", True)))
     return JSONResponse({})
 
 
@@ -208,16 +208,13 @@ async def down(request: Request) -> Response:
 
 async def chaos(request: Request) -> Response:
     asked = await data(request, ORDER_BYTES)
-    notice = asked.get("notice_s")
-    return JSONResponse(
-        await desk.chaos(
-            control_of(request),
-            request.path_params["name"],
-            str(asked.get("kind")),
-            int(asked.get("rank") or 0),
-            None if notice is None else float(notice),
-        )
-    )
+    name, kind = request.path_params["name"], str(asked.get("kind"))
+    try:
+        rank = int(asked.get("rank") or 0)
+        notice = None if asked.get("notice_s") is None else float(asked["notice_s"])
+    except (TypeError, ValueError):
+        raise HTTPException(400, "rank and notice_s are numbers") from None
+    return JSONResponse(await strike(control_of(request), name, kind, rank, notice))
 
 
 async def costs(request: Request) -> Response:

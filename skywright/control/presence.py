@@ -17,7 +17,7 @@ ASK_EVERY_S = 4.0
 
 @dataclass(slots=True)
 class Contact:
-    """Times are steady seconds. `hung_up` is when its held call broke off; `told` that its silence stands in the timeline."""
+    """Times are steady seconds. `hung_up`: when its held call broke off; `told`: its silence stands in the timeline."""
 
     seen: float
     calls: int = 0

@@ -66,7 +66,7 @@ def _fraction(told: dict[str, Any]) -> float | None:
 
 
 def lost_work(control: Control, deployment: Deployment, run: Run) -> float:
-    """Seconds of work that the attempt's end takes away: since its newest checkpoint, else its newest report, else its start."""
+    """Seconds of work that go with the attempt: since its newest checkpoint, else its newest report, else its start."""
     if run.going_since is None:
         return 0.0
     saved = run.going_since

@@ -164,7 +164,7 @@ class RunRank(Row):
 
 @dataclass(frozen=True, slots=True)
 class Operation(Row):
-    """One engine operation. `state`: intended (may not have been started), started, done. `consumed` counts event bytes."""
+    """One engine operation. `state`: intended (perhaps not started), started, done. `consumed` counts event bytes."""
 
     TABLE = "operations"
     KEY = ("id",)

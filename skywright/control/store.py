@@ -98,7 +98,7 @@ class Store:
         return self._db.execute(sql, given).rowcount > 0
 
     def find(self, kind: type[R], *, order: str = "", limit: int | None = None, **where: Any) -> list[R]:
-        """Rows whose columns equal `where`; None is NULL, a tuple is one of its values. `order`: columns, `-` for descending."""
+        """Rows whose columns equal `where` (None: NULL, a tuple: one of its values), by `order` (`-`: descending)."""
         condition, given = _where(where, kind)
         sql = f"SELECT * FROM {kind.TABLE} WHERE {condition or '1 = 1'}"  # noqa: S608
         if order:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import secrets
@@ -17,10 +18,10 @@ import uvicorn
 from compiler.offer import Market
 from compiler.problem import Problem
 from compiler.spec import StackSpec
-from skywright.control import VERSION
 from skywright.control.app import application
 from skywright.control.client import Client
 from skywright.control.context import Control
+from skywright.control.server import Server
 from stacks.cloud import Failure, NodeFacts
 from stacks.operate import Kind, Request
 from stacks.process import Identity
@@ -185,6 +186,7 @@ class FakeAgent(threading.Thread):
         self.fenced = self.dead = False
         self.quiet = False
         """Does nothing and says nothing: the partition of tests."""
+        self.silent = threading.Event()
         self.version = 0
         self.seq = 0
         self.events: list[dict[str, Any]] = []
@@ -203,6 +205,12 @@ class FakeAgent(threading.Thread):
     def die(self) -> None:
         self.dead = True
         self._hang_up()
+
+    def fall_silent(self) -> None:
+        """Returns when nothing more will come from it."""
+        self.quiet = True
+        self._hang_up()
+        assert self.silent.wait(PATIENCE_S)
 
     def notice(self, seconds: float) -> None:
         self._noticed = seconds
@@ -231,6 +239,7 @@ class FakeAgent(threading.Thread):
         while not (self.dead or self.fenced):
             try:
                 if self.quiet:
+                    self.silent.set()
                     time.sleep(0.02)
                     continue
                 if not self.token:
@@ -271,7 +280,7 @@ class FakeAgent(threading.Thread):
             "version": self.version,
             "events": self.events,
             "observed": {"run": self.key[0], "attempt": self.key[1], "progress": self.observed or None},
-            "hold_s": 20,
+            "hold_s": 2,
         }
         status, content = self.call("POST", f"/v1/nodes/{self.node}/sync", json.dumps(said).encode())
         if status == 401:
@@ -343,6 +352,24 @@ class FakeAgent(threading.Thread):
         self.phase = "drained"
 
 
+class TestServer(Server):
+    """The product's server in a thread."""
+
+    __test__ = False
+
+    def __init__(
+        self, config: uvicorn.Config, control: Control, ready: Path, url: str, up: threading.Event
+    ) -> None:
+        super().__init__(config, control, ready, url)
+        self._up = up
+        self.loop: asyncio.AbstractEventLoop
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self.loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+        self._up.set()
+
+
 class House:
     """One control in this process: its server thread, fake cloud and engine, and a client."""
 
@@ -352,45 +379,39 @@ class House:
         self.clock = FakeClock()
         self.scripts: dict[int, Callable[[dict[str, Any]], int | None]] = {}
         self.operations = FakeOperations(self.cloud, self._agent)
-        self._server: uvicorn.Server | None = None
+        self._server: TestServer | None = None
         self._thread: threading.Thread | None = None
-        self.control: Control | None = None
 
     def _agent(self, node: str, rank: int) -> FakeAgent:
         return FakeAgent(self.home, node, rank, lambda run: self.scripts.get(rank, lambda _: 0)(run))
 
     def open(self) -> Client:
         """Start the server (again); returns a client."""
-        (self.home / "control").mkdir(parents=True, exist_ok=True)
-        (self.home / "control" / "token").write_text("token of the user")
+        folder = self.home / "control"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "token").write_text("token of the user")
         ready = threading.Event()
 
         def serve() -> None:
             listening = socket.create_server(("127.0.0.1", 0))
-            self.control = Control(self.home, self.operations, lambda _: self.cloud, self.clock)  # type: ignore[arg-type, return-value]
-            app = application(self.control, "token of the user", self.close)
+            control = Control(self.home, self.operations, lambda _: self.cloud, self.clock)  # type: ignore[arg-type, return-value]
+            app = application(control, "token of the user", self.close)
             config = uvicorn.Config(
                 app, http="h11", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=1
             )
-            self._server = uvicorn.Server(config)
             url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-            (self.home / "control" / "control.json").write_text(
-                json.dumps({"pid": 1, "start": 1, "boot_id": "b", "url": url, "version": VERSION})
-            )
-            ready.set()
+            self._server = TestServer(config, control, folder / "control.json", url, ready)
             self._server.run(sockets=[listening])
 
         self._thread = threading.Thread(target=serve, daemon=True)
         self._thread.start()
-        ready.wait(PATIENCE_S)
+        assert ready.wait(PATIENCE_S)
         return Client.connect(self.home, start=False)
 
     def close(self) -> None:
         """End the server; nodes and operations stay as they are."""
         if self._server and self._thread:
-            self._server.should_exit = True
-            if self.control:
-                self.control.bell.closed = True
+            self._server.loop.call_soon_threadsafe(self._server.end)
             self._thread.join(PATIENCE_S)
             self._thread = None
 

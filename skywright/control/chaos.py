@@ -1,0 +1,80 @@
+"""Breaking things on purpose: nodes through their cloud, agents and operations by a signal to exactly that process."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Any
+
+from compiler.problem import Problem, Problems
+from skywright.control import operations
+from skywright.control.context import Control
+from skywright.control.desk import living
+from skywright.control.rows import Deployment, Node
+from stacks import process
+from stacks.process import Identity
+
+NOTICE_S = 10.0
+
+
+async def strike(control: Control, name: str, kind: str, rank: int, notice_s: float | None) -> dict[str, Any]:
+    """Do one thing of preempt, kill, kill-agent and kill-operation; says what was hit."""
+    row = living(control, name)
+    if kind == "kill-operation":
+        return _kill_operation(control, row)
+    node = control.store.first(Node, uid=row.uid, rank=rank, revoked=None)
+    if node is None:
+        raise Problems(
+            Problem(
+                "control/no-such-rank",
+                f"`{name}` has no node of rank {rank} now",
+                hint=f"`skywright status {name}` shows its nodes",
+            )
+        )
+    if kind == "kill-agent":
+        return {"kind": kind, "node": node.node, "pid": _kill_agent(row, node)}
+    if kind not in ("preempt", "kill"):
+        raise Problems(Problem("control/no-such-chaos", f"chaos knows no `{kind[:40]}`"))
+    notice = (NOTICE_S if notice_s is None else notice_s) if kind == "preempt" else None
+    await asyncio.to_thread(control.cloud(row.cloud).preempt, node.node, notice)
+    return {"kind": kind, "node": node.node}
+
+
+def _kill_operation(control: Control, row: Deployment) -> dict[str, Any]:
+    operation = operations.unfinished(control, row.uid)
+    who = control.operations.owner(operations.folder(control, operation)) if operation else None
+    if operation is None or who is None or not process.send(who, signal.SIGKILL):
+        raise Problems(
+            Problem(
+                "control/no-operation",
+                f"no engine operation of `{row.name}` is running now",
+                hint="`up`, `down` and the replacement of a node run one",
+            )
+        )
+    return {"kind": "kill-operation", "operation": operation.id, "pid": who.pid}
+
+
+def _kill_agent(row: Deployment, node: Node) -> int:
+    """Only agents of this machine can be reached from here."""
+    from stacks.provider import nodes
+
+    found = nodes.get(node.node) if row.cloud == "local" else None
+    for who in process.descendants(found.init.pid) if found and found.init else ():
+        if _is_agent(who) and process.send(who, signal.SIGKILL):
+            return who.pid
+    raise Problems(
+        Problem(
+            "control/no-such-chaos",
+            f"no agent of {node.node} runs on this machine now",
+            hint="it may be starting: try again",
+        )
+    )
+
+
+def _is_agent(who: Identity) -> bool:
+    try:
+        command = Path(f"/proc/{who.pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return any(word.endswith(b"/agent.py") for word in command) and b"shim" not in command

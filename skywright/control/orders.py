@@ -1,0 +1,128 @@
+"""What a person orders, read from the call once and checked whole before anything is stored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from compiler.problem import Problem, Problems
+from compiler.spec import StackSpec
+
+IDLE_S = 600.0
+"""How long nodes stay after their last run when nobody says otherwise."""
+
+_NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
+
+_BODY: dict[str, tuple[type, ...]] = {
+    "name": (str, type(None)),
+    "setup": (str, type(None)),
+    "script": (str, type(None)),
+    "envs": (dict,),
+    "files": (list,),
+    "checkpoint": (str, type(None)),
+    "gpus_per_node": (int,),
+    "num_nodes": (int,),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RunOrder:
+    """What to run. `body` is what the store keeps of it; `secrets` go to the vault."""
+
+    body: dict[str, Any]
+    secrets: dict[str, str]
+
+    @property
+    def digests(self) -> list[str]:
+        return [item["digest"] for item in self.body["files"]]
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> RunOrder:
+        """Raises KeyError, TypeError or ValueError for what is no run."""
+        body = {name: data[name] for name in _BODY}
+        for name, kinds in _BODY.items():
+            if not isinstance(body[name], kinds):
+                raise TypeError(f"run.{name} is {body[name]!r:.60}")
+        if body["num_nodes"] < 1 or body["gpus_per_node"] < 0:
+            raise ValueError("run.num_nodes")
+        for item in body["files"]:
+            if not {"digest", "target", "kind"} <= item.keys():
+                raise ValueError("run.files")
+        return cls(body, dict(data.get("secrets") or {}))
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A launch. `hourly` is USD for all nodes; `idle_s` None keeps the nodes for ever."""
+
+    name: str
+    project: str
+    owner: str
+    spec: StackSpec
+    place: str
+    market: str
+    hourly: float
+    envelope: dict[str, Any] | None
+    run: RunOrder
+    keep: bool
+    idle_s: float | None
+    down: bool
+    retry: bool
+    env: dict[str, str]
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Order:
+        """Raises KeyError, TypeError or ValueError for what is no order."""
+        plan, options = data["plan"], data.get("options") or {}
+        keep, idle = bool(options.get("keep")), options.get("idle_s")
+        return cls(
+            name=str(data["name"]),
+            project=str(data["project"]),
+            owner=str(data["owner"]),
+            spec=StackSpec.from_data(data["spec"]),
+            place=str(plan["where"]),
+            market=str(plan["market"]),
+            hourly=float(plan["hourly"]),
+            envelope=plan.get("envelope"),
+            run=RunOrder.from_data(data["run"]),
+            keep=keep,
+            idle_s=None if keep else IDLE_S if idle is None else float(idle),
+            down=bool(options.get("down", True)),
+            retry=bool(options.get("retry_until_up")),
+            env=dict(data.get("env") or {}),
+        )
+
+
+def read_order(data: Mapping[str, Any]) -> Order:
+    """The order of a launch. Problems control/bad-request, usage/bad-name."""
+    try:
+        order = Order.from_data(data)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Problems(_incomplete(error)) from None
+    if not _NAME.fullmatch(order.name):
+        raise Problems(
+            Problem(
+                "usage/bad-name",
+                f"`{order.name[:60]}` cannot be a deployment's name",
+                hint="begin with a lower-case letter, then letters, digits and `-`, 40 at most",
+            )
+        )
+    return order
+
+
+def read_run(data: Mapping[str, Any]) -> RunOrder:
+    """The run of an exec order. Problems control/bad-request."""
+    try:
+        return RunOrder.from_data(data["run"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Problems(_incomplete(error)) from None
+
+
+def _incomplete(error: Exception) -> Problem:
+    return Problem(
+        "control/bad-request",
+        f"the order is not complete: {error!r}",
+        hint="command and control are of different versions? end control and run the command again",
+    )
