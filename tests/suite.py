@@ -20,7 +20,7 @@ CHECKS: tuple[tuple[str, list[str]], ...] = (
     ("ruff check", [str(BIN / "ruff"), "check", "."]),
     ("import rules", [str(BIN / "lint-imports")]),
     ("mypy --strict", [sys.executable, "-m", "mypy"]),
-    ("pyright", [sys.executable, "-m", "pyright"]),
+    ("pyright", [sys.executable, "-m", "pyright", "--pythonpath", sys.executable]),
 )
 
 

@@ -130,7 +130,9 @@ class _Reader:
 
     def _unknown(self, word: str, name: str) -> Problem:
         if name in self.verb.later:
-            return _problem("usage/not-supported-yet", f"`--{name}` of `{self.verb.name}` is not supported yet")
+            return _problem(
+                "usage/not-supported-yet", f"`--{name}` of `{self.verb.name}` is not supported yet"
+            )
         import difflib
 
         near = difflib.get_close_matches(name, self.long, n=1)
@@ -138,7 +140,9 @@ class _Reader:
         if any(positional.many for positional in self.verb.words) and self.words:
             hints.append("flags of a command of your own go behind `--`")
         hints.append(f"all flags: {self.verb.name} --help")
-        return _problem("usage/unknown-flag", f"`{self.verb.name}` has no flag `{word.partition('=')[0]}`", hints)
+        return _problem(
+            "usage/unknown-flag", f"`{self.verb.name}` has no flag `{word.partition('=')[0]}`", hints
+        )
 
     def place_words(self) -> None:
         words = self.words
@@ -167,7 +171,9 @@ class _Reader:
             )
 
     def _missing(self, positional: Positional) -> Problem:
-        return _problem("usage/missing-word", f"`{self.verb.name}` needs {positional.help}", [usage(self.verb)])
+        return _problem(
+            "usage/missing-word", f"`{self.verb.name}` needs {positional.help}", [usage(self.verb)]
+        )
 
 
 def usage(verb: Verb, program: str = "") -> str:

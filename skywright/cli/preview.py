@@ -30,11 +30,16 @@ def show(values: Values, entry: Entry, plan: Plan) -> int:
     """Run the preview and print it."""
     from skywright.cli.launch import ready_engine, show_plan
 
-    if not values.json:
+    markdown = bool(values.given.get("markdown"))
+    if not (values.json or markdown):
         show_plan(entry, plan)
     ready_engine(quiet=bool(values.json))
     result = operate(entry, plan)
-    if values.json:
+    if markdown:
+        from stacks import preview
+
+        screen.out(preview.markdown([preview.row(result["stack"], result, plan.chosen.hourly)]))
+    elif values.json:
         screen.data(
             {
                 "name": entry.name,
@@ -78,19 +83,17 @@ def operate(entry: Entry, plan: Plan) -> dict[str, Any]:
     return {**result, "stack": spec.stack}
 
 
-WORDS = {"create": "+", "update": "~", "replace": "±", "delete": "−"}
+MARKS = {"create": "+", "update": "~", "replace": "±", "delete": "−"}
 
 
 def say_changes(entry: Entry, plan: Plan, result: dict[str, Any]) -> None:
     """The preview for people: a line per resource that changes, then the counts and the cost."""
-    for step in result["steps"]:
-        mark = WORDS.get(step["op"])
-        if mark is None or step["kind"] == "pulumi:pulumi:Stack":
-            continue
-        reasons = f"  because of {', '.join(step['reasons'])}" if step.get("reasons") else ""
-        screen.out(f"  {mark} {step['resource']}  {step['kind']}{reasons}")
-    counts = [
-        f"{count} {what}" for what, count in sorted(result["changes"].items()) if count and what != "same"
-    ]
+    from stacks import preview
+
+    row = preview.row(result["stack"], result, plan.chosen.hourly)
+    for change in row.changes:
+        reasons = f"  because of {', '.join(change.reasons)}" if change.reasons else ""
+        screen.out(f"  {MARKS[change.op]} {change.resource}  {change.kind}{reasons}")
+    counts = [f"{row.count(op)} {op}" for op in preview.OPS if row.count(op)]
     changes = ", ".join(counts) or "no changes"
-    screen.out(f"stack {result['stack']}: {changes}   cost {screen.money(plan.chosen.hourly)}/h")
+    screen.out(f"stack {row.stack}: {changes}   cost {screen.money(row.hourly)}/h")

@@ -184,7 +184,7 @@ VERBS: tuple[Verb, ...] = (
         "Show what `up` would create, change and cost",
         "preview",
         (ENTRY,),
-        LAUNCH_FLAGS,
+        (*LAUNCH_FLAGS, Flag("markdown", "print it as a section of a pull request")),
         later=LATER,
     ),
     Verb(
