@@ -101,14 +101,14 @@ _EMPTY_PASSPHRASE = "v1:hyOqW3ohArs=:v1:7TxOuOoxJ4SZZFFT:q1m82v1BkHNf5sh+IcIXm0z
 
 
 def refused(error: OSError) -> Problem:
-    """What the machine refused, as a Problem."""
+    """What the machine refused when state or an operation was to be written, as a Problem."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = f": {error.filename}" if error.filename else ""
         return Problem(
             "engine/disk-full", f"no space left on the disk{where}", hint="free some space, then repeat"
         )
     where = f"{error.filename}: " if error.filename else ""
-    return Problem("engine/backend-unreachable", f"the state cannot be kept: {where}{error.strerror}")
+    return Problem("engine/backend-unreachable", f"this machine refused: {where}{error.strerror}")
 
 
 def _folder(url: str) -> Path | None:

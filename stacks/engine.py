@@ -221,9 +221,11 @@ def mark(backend: Backend, spec: StackSpec) -> str:
 
 def kill(engine: Identity) -> None:
     """End an engine process and all it started: providers run in process groups of their own."""
-    family = [engine, *process.descendants(engine.pid)] if process.alive(engine) else []
-    for member in family:
-        process.end(member)
+    # Stopped first, so that it starts nothing more while its family is counted.
+    if process.send(engine, signal.SIGSTOP):
+        for member in process.descendants(engine.pid):
+            process.end(member)
+        process.end(engine)
 
 
 def end_leftovers(wanted: str, noted: Identity | None) -> None:

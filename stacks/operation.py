@@ -43,6 +43,7 @@ class Operation:
         self._session: Session | None = None
         self._lease: lease.Lease | None = None
         self._stopping = threading.Event()
+        self._losing = threading.Event()
         self._resources = 0
         self._nodes: list[dict[str, Any]] = []
 
@@ -72,11 +73,14 @@ class Operation:
 
     def _lost(self, why: str) -> None:
         """The lease is gone: whoever has it may write already, so nothing here may go on."""
+        self._losing.set()
         if self._session:
             self._session.kill()
         problem = Problem("lock/lost", f"stopped before the work was done: {why}", hint="repeat the command")
-        self._finish(problem, None)
-        os._exit(problem.exit)
+        try:
+            self._finish(problem, None)
+        finally:
+            os._exit(problem.exit)
 
     # Working.
 
@@ -94,6 +98,8 @@ class Operation:
             problem, failure = self._judge(refused)
         except OSError as error:
             problem = backend.refused(error)
+        while self._losing.is_set():
+            signal.pause()  # the thread that noticed it ends this process
         if problem:
             problem = self._with_left_behind(problem)
         if self._lease:
@@ -103,9 +109,7 @@ class Operation:
 
     def _prepare_and_work(self) -> None:
         with self._step("engine"):
-            cli = install.ensure(
-                lambda text: self.tell({"type": "diagnostic", "severity": "info", "text": text})
-            )
+            cli = install.ensure(self._getting)
             settled = backend.settle(self.request.env)
             if self.spec.cloud in engine.OWN_PROVIDER:
                 plugins.keep(settled.pulumi_home)
@@ -132,6 +136,11 @@ class Operation:
             self._destroy(session, state)
         else:
             self._change(session, state)
+
+    def _getting(self, text: str) -> None:
+        self.tell({"type": "diagnostic", "severity": "info", "text": text})
+        if self._stopping.is_set():
+            raise Refused("install", "interrupted")
 
     def _note_engine(self, who: process.Identity | None) -> None:
         if self._lease:

@@ -15,9 +15,9 @@ def resume(
 ) -> State | None:
     """Unlock the stack, remove nodes that its state never learnt of, clear pending operations.
 
-    `killed` says that the last holder of the lease never released it. The caller holds the lease and has ended
-    what that one left running. Deletes that were cut off need nothing: the state still has their resource, and
-    the next run repeats them. Each step may be cut off and done again.
+    `killed` says that the last holder of the lease never released it. The caller holds the lease and has
+    ended what that one left running. Deletes that were cut off need nothing: the state still has their
+    resource, and the next run repeats them. Each step may be cut off and done again.
     """
     if state and killed:
         session.unlock()

@@ -136,8 +136,11 @@ def desks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, desk: Desk) -> Iterat
 def test_killed_around_every_call(desks, kind):
     calls, _ = Scene(desks(), kind).hit(NEVER)
     assert calls
-    points = [Point(n, when, ALL) for n in range(1, len(calls) + 1) for when in ("before", "after")]
-    points += [Point(n, "before", (one,)) for n in range(1, len(calls) + 1) for one in ALL]
+    numbers = range(1, len(calls) + 1)
+    points = [Point(n, when, ALL) for n in numbers for when in ("before", "after")]
+    # One of the three alone leaves the others to notice it.
+    acting = [n for n in numbers if calls[n - 1] in ("Create", "Update", "Delete")]
+    points += [Point(n, "before", (one,)) for n in acting for one in ALL]
     hit = 0
     for point in points:
         _, killed = strike(desks(), kind, point)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from desk import wait
+from killpoints import Killer, Point
 
 from stacks import engine, operate, process
 
@@ -146,10 +147,12 @@ def test_two_at_once_on_one_stack_are_told_apart(desk):
     assert desk.ended(first)["ok"]
 
 
-def test_an_operation_whose_lease_was_taken_stops_its_engine(desk):
+def test_an_operation_whose_lease_was_taken_kills_its_engine_also_one_that_does_not_answer(desk):
     folder = desk.begin("up", desk.spec())
     path = desk.state / ".skywright" / "leases" / "proj" / "train-local.json"
-    wait(path.exists)
+    wait(lambda: any(e.get("name") == "up" for e in operate.read(folder, 0)[0]))
+    for who in wait(lambda: engine.leftovers(desk.mark)):
+        process.send(who, signal.SIGSTOP)
     path.unlink()
     result = desk.ended(folder)
     assert result["problem"]["code"] == "lock/lost"
@@ -163,6 +166,22 @@ def test_starting_a_folder_twice_does_the_work_once(desk):
     wait(lambda: not process.alive(first) and not process.alive(second))
     assert operate.result(folder)["ok"]
     assert len(desk.nodes()) == 1
+
+
+def test_what_the_provider_cannot_delete_needs_a_purge(desk, tmp_path: Path):
+    desk.well("up", desk.spec())
+    at = 1 + ["GetPluginInfo", "Configure", "Delete"].index("Delete")
+
+    def broken(name: str) -> dict[str, str]:
+        return Killer(tmp_path / name, Point(at, "before", ("provider",))).env
+
+    result = desk.run("destroy", desk.spec(), env=broken("one"))
+    assert not result["ok"]
+    assert "invoke down train" in result["problem"]["left_behind"]
+    assert len(desk.nodes()) == 1
+    assert desk.well("destroy", desk.spec(), env=broken("two"), purge=True)["resources"] == 0
+    assert desk.nodes() == []
+    assert desk.well("up", desk.spec())["changes"] == {"create": 1}
 
 
 PROBLEMS = {
