@@ -121,11 +121,11 @@ def create(order: Order, wanted: Callable[[], bool] = lambda: True) -> Node:
         for former in existing():
             if former.key == order.key:
                 remove(former.node)
-        kept(order.project, order.deployment).mkdir(mode=0o755, parents=True, exist_ok=True)
         name = f"{order.deployment}-{order.rank}-{secrets.token_hex(3)}"
         try:
-            with locked("addresses"):
+            with locked("folders"):
                 folder = _folder(name, order)
+                kept(order.project, order.deployment).mkdir(mode=0o755, parents=True, exist_ok=True)
             starting.start(folder, agent)
         except BaseException:
             remove(name)
@@ -191,9 +191,21 @@ def remove(node: str) -> None:
         _stop(found)
         _remove_groups(found)
         gone = found.folder.with_name(f".gone-{node}")
-        with contextlib.suppress(FileNotFoundError):
-            os.rename(found.folder, gone)
+        with locked("folders"):
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(found.folder, gone)
+            _remove_kept_if_empty(found)
     sweep(node)
+
+
+def _remove_kept_if_empty(node: Node) -> None:
+    """After a deployment's last node: a folder in which nothing was kept is of no use to anybody."""
+    if any(other.key[:2] == node.key[:2] for other in existing()):
+        return
+    folder = kept(node.project, node.deployment)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+        folder.parent.rmdir()
 
 
 def lose(node: Node) -> None:

@@ -138,6 +138,14 @@ def test_the_kept_folder_is_shared_and_survives(local: Any) -> None:
     assert (Path(kept) / "step").read_text() == "17\n"
 
 
+def test_a_kept_folder_with_nothing_in_it_goes_with_the_last_node(local: Any) -> None:
+    one, other = local.create(0), local.create(1)
+    cloud.remove(one.node)
+    assert nodes.kept("project", "hello").is_dir()
+    cloud.remove(other.node)
+    assert list((local.home / "local" / "kept").iterdir()) == []
+
+
 @EVERYWHERE
 @pytest.mark.parametrize("victim", ["init", "first"])
 def test_killing_a_nodes_own_processes_ends_all_of_it(local: Any, victim: str) -> None:
