@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from compiler.offer import Market, Offer
-from compiler.plan import Placement, Plan, money
+from compiler.plan import Placement, Plan
 from compiler.task import Requirements, Task
+from compiler.words import gigabytes, money, span
 
 Style = Literal["chosen", "grey", "plain"]
 
@@ -46,17 +47,6 @@ def to_data(plan: Plan) -> dict[str, Any]:
     return plan.to_data()
 
 
-def span(seconds: float) -> str:
-    """`90 s`, `10 min`, `2 h`, `1 d 6 h`."""
-    whole = round(seconds)
-    parts: list[str] = []
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
-        if whole >= size and (unit != "s" or not parts):
-            parts.append(f"{whole // size} {unit}")
-            whole %= size
-    return " ".join(parts[:2]) or "0 s"
-
-
 def _head(task: Task, plan: Plan) -> str:
     nodes = f"{task.num_nodes} node" + ("s" if task.num_nodes != 1 else "")
     asked = _asked(task.requirements)
@@ -71,7 +61,7 @@ def _asked(wanted: Requirements) -> str:
     if wanted.cpus:
         parts.append(f"{wanted.cpus} vCPU")
     if wanted.memory_gb:
-        parts.append(f"{wanted.memory_gb} GB")
+        parts.append(gigabytes(wanted.memory_gb.value) + ("+" if wanted.memory_gb.at_least else ""))
     return ", ".join(parts)
 
 
@@ -117,7 +107,7 @@ def _hourly(one: Placement) -> str:
 
 
 def _size(offer: Offer) -> str:
-    parts = [f"{offer.cpus:g} vCPU", f"{offer.memory_gb:g} GB"]
+    parts = [f"{offer.cpus:g} vCPU", gigabytes(offer.memory_gb)]
     if offer.accelerator:
         parts.insert(0, f"{offer.accelerator.count:g} × {offer.accelerator.name}")
     return f"   ({', '.join(parts)})"
@@ -147,5 +137,5 @@ def _larger(wanted: Requirements, offer: Offer) -> str:
     if wanted.cpus and not wanted.cpus.at_least and offer.cpus > wanted.cpus.value:
         parts.append(f"{offer.cpus:g} vCPU, asked {wanted.cpus.value:g}")
     if wanted.memory_gb and not wanted.memory_gb.at_least and offer.memory_gb > wanted.memory_gb.value:
-        parts.append(f"{offer.memory_gb:g} GB, asked {wanted.memory_gb.value:g}")
+        parts.append(f"{gigabytes(offer.memory_gb)}, asked {gigabytes(wanted.memory_gb.value)}")
     return "; ".join(parts)

@@ -57,7 +57,7 @@ def _yaml(data: Any) -> bytes:
             return True
 
     def text(dumper: Any, value: str) -> Any:
-        plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9_./-]*(?: [A-Za-z0-9_./-]+)*", value)
+        plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9_./:-]*(?: [A-Za-z0-9_./-]+)*", value)
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if plain else '"')
 
     Dumper.add_representer(str, text)

@@ -11,13 +11,6 @@ PLACEMENTS_WRITTEN = 20
 """Placements that go into a file or an answer; the others are counted."""
 
 
-def money(usd: float) -> str:
-    """USD with as many digits as a person needs: `free`, `$0.004`, `$1,481.00`."""
-    if usd == 0:
-        return "free"
-    return f"${usd:,.2f}" if usd >= 0.1 else f"${usd:.4g}"
-
-
 @dataclass(frozen=True, slots=True)
 class Placement:
     """One offer the task may run on, with what it costs. `hourly` is USD for all nodes together."""

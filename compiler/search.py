@@ -8,11 +8,12 @@ from dataclasses import replace
 
 from compiler.offer import Accelerator, Market, Offer
 from compiler.passes import PASSES
-from compiler.plan import Envelope, Placement, Plan, Rejection, Relaxation, Step, money
+from compiler.plan import Envelope, Placement, Plan, Rejection, Relaxation, Step
 from compiler.problem import Place, Problem
 from compiler.quantity import Quantity
 from compiler.searching import Search
 from compiler.task import Task
+from compiler.words import money
 
 HEADROOM = 1.2
 """Recovery may pay this many times the chosen price without asking again."""

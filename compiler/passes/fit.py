@@ -7,6 +7,7 @@ from dataclasses import replace
 from compiler.offer import Offer
 from compiler.searching import Search
 from compiler.task import Requirements
+from compiler.words import gigabytes
 
 _ROUNDING = 1e-6
 
@@ -31,9 +32,9 @@ def _reason(offer: Offer, wanted: Requirements) -> str | None:
     if wanted.cpus and offer.cpus + _ROUNDING < wanted.cpus.value:
         return f"have less than {wanted.cpus.value:g} vCPUs"
     if wanted.memory_gb and offer.memory_gb + _ROUNDING < wanted.memory_gb.value:
-        return f"have less than {wanted.memory_gb.value:g} GB of memory"
+        return f"have less than {gigabytes(wanted.memory_gb.value)} of memory"
     if wanted.disk_gb and offer.disk_gb is not None and offer.disk_gb + _ROUNDING < wanted.disk_gb:
-        return f"have less than {wanted.disk_gb:g} GB of disk"
+        return f"have less than {gigabytes(wanted.disk_gb)} of disk"
     return None
 
 
@@ -56,8 +57,8 @@ def _says(wanted: Requirements) -> str:
     if wanted.cpus:
         parts.append(f"{wanted.cpus.value:g} vCPUs")
     if wanted.memory_gb:
-        parts.append(f"{wanted.memory_gb.value:g} GB of memory")
+        parts.append(f"{gigabytes(wanted.memory_gb.value)} of memory")
     if wanted.disk_gb:
-        parts.append(f"{wanted.disk_gb:g} GB of disk")
+        parts.append(f"{gigabytes(wanted.disk_gb)} of disk")
     listed = ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1] if parts else ""
     return f"have {listed} or more" if listed else ""

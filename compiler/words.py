@@ -1,0 +1,28 @@
+"""Numbers as people read them: money, sizes and spans of time."""
+
+from __future__ import annotations
+
+
+def money(usd: float) -> str:
+    """USD with as many digits as a person needs: `free`, `$0.0384`, `$1,481.00`."""
+    if usd == 0:
+        return "free"
+    return f"${usd:,.2f}" if usd >= 1 else f"${usd:.3g}"
+
+
+def gigabytes(value: float) -> str:
+    """`512 MB`, `16 GB`, `1.15 TB`."""
+    if value < 1:
+        return f"{value * 1000:.4g} MB"
+    return f"{value:.4g} GB" if value < 10_000 else f"{value / 1000:.4g} TB"
+
+
+def span(seconds: float) -> str:
+    """`90 s`, `10 min`, `2 h`, `1 d 6 h`."""
+    whole = round(seconds)
+    parts: list[str] = []
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        if whole >= size and (unit != "s" or not parts):
+            parts.append(f"{whole // size} {unit}")
+            whole %= size
+    return " ".join(parts[:2]) or "0 s"
