@@ -41,7 +41,8 @@ KNOWN: tuple[tuple[re.Pattern[str], str, str, str | None], ...] = (
     ),
     (
         re.compile(
-            r"no resource plugin|could not load plugin|failed to load plugin|Missing required plugin", re.I
+            r"no resource plugin|could not (load|read) plugin|failed to load plugin|Missing required plugin",
+            re.I,
         ),
         "engine/plugin-missing",
         "a Pulumi provider could not be started",
