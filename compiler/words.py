@@ -10,6 +10,11 @@ def money(usd: float) -> str:
     return f"${usd:,.2f}" if usd >= 1 else f"${usd:.3g}"
 
 
+def cpus(value: float) -> str:
+    """`1 vCPU`, `8 vCPUs`."""
+    return f"{value:g} vCPU" + ("" if value == 1 else "s")
+
+
 def gigabytes(value: float) -> str:
     """`512 MB`, `16 GB`, `1.15 TB`."""
     if value < 1:

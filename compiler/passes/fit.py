@@ -7,7 +7,7 @@ from dataclasses import replace
 from compiler.offer import Offer
 from compiler.searching import Search
 from compiler.task import Requirements
-from compiler.words import gigabytes
+from compiler.words import cpus, gigabytes
 
 _ROUNDING = 1e-6
 
@@ -30,7 +30,7 @@ def _reason(offer: Offer, wanted: Requirements) -> str | None:
         if offer.accelerator.count < asked.count:
             return f"have less than {asked.count:g} × {asked.name}"
     if wanted.cpus and offer.cpus + _ROUNDING < wanted.cpus.value:
-        return f"have less than {wanted.cpus.value:g} vCPUs"
+        return f"have less than {cpus(wanted.cpus.value)}"
     if wanted.memory_gb and offer.memory_gb + _ROUNDING < wanted.memory_gb.value:
         return f"have less than {gigabytes(wanted.memory_gb.value)} of memory"
     if wanted.disk_gb and offer.disk_gb is not None and offer.disk_gb + _ROUNDING < wanted.disk_gb:
@@ -55,7 +55,7 @@ def _says(wanted: Requirements) -> str:
     if wanted.accelerator:
         parts.append(f"{wanted.accelerator.count:g} × {wanted.accelerator.name}")
     if wanted.cpus:
-        parts.append(f"{wanted.cpus.value:g} vCPUs")
+        parts.append(cpus(wanted.cpus.value))
     if wanted.memory_gb:
         parts.append(f"{gigabytes(wanted.memory_gb.value)} of memory")
     if wanted.disk_gb:
