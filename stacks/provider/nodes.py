@@ -23,7 +23,7 @@ from typing import Any
 
 from compiler.problem import Problem, Problems
 from stacks.home import home, read_json, write_json
-from stacks.process import Identity, alive, send
+from stacks.process import Identity, alive, descendants, send
 from stacks.provider import addresses, agents, starting
 
 NODE_NAME = re.compile(r"[a-z](?:[-a-z0-9]{0,38}[a-z0-9])?-[0-9]+-[0-9a-f]{6}")
@@ -217,23 +217,24 @@ def lose(node: Node) -> None:
 
 
 def kill_agent(node: Node) -> int | None:
-    """kill -9 of the agent alone: the child of the first process that runs the agent's entry. None when there is none."""
-    if node.first is None:
-        return None
-    for stat in Path("/proc").glob("[0-9]*/stat"):
+    """kill -9 of the agent alone; its pid as the host sees it, or None when none runs now."""
+    for who in descendants(node.init.pid) if node.init else ():
         with contextlib.suppress(OSError):
-            parent = int(stat.read_bytes().rpartition(b")")[2].split()[1])
-            words = (stat.parent / "cmdline").read_bytes().split(b"\0")
-            if parent == node.first.pid and any(os.path.basename(w) == agents.ENTRY.encode() for w in words):
-                os.kill(int(stat.parent.name), signal.SIGKILL)
-                return int(stat.parent.name)
+            words = Path(f"/proc/{who.pid}/cmdline").read_bytes().split(b"\0")
+            # The agent's shims run the same script, with another first argument.
+            if f"{node.folder}/manifest.json".encode() in words and send(who, signal.SIGKILL):
+                return who.pid
     return None
 
 
 def sweep(node: str | None = None) -> None:
-    """Delete what interrupted removals left (of one node, else of all)."""
+    """Delete what interrupted removals left, ours and those by hand (of one node, else of all)."""
     for name in os.listdir(root()):
-        if name == f".gone-{node}" or (node is None and name.startswith(".gone-")):
+        if node not in (None, name.removeprefix(".gone-")):
+            continue
+        # A folder without its record is no node any more: its init ends as soon as it sees that.
+        bare = NODE_NAME.fullmatch(name) is not None and not (root() / name / "node.json").exists()
+        if bare or name.startswith(".gone-"):
             _delete(root() / name)
 
 

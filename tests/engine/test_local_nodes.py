@@ -167,6 +167,10 @@ def test_a_node_whose_folder_is_deleted_ends(local: Any) -> None:
     subprocess.run(["rm", "-rf", str(made.folder)], check=False)
     local.until(lambda: made.init is not None and not process.alive(made.init), "the node has ended")
     local.until(lambda: local.processes(made) == [], "everything has ended")
+    made.folder.mkdir(exist_ok=True)
+    (made.folder / "left").touch()
+    cloud.remove(made.node)
+    assert not made.folder.exists()
 
 
 @EVERYWHERE
@@ -176,9 +180,13 @@ def test_an_agent_that_dies_is_started_again_and_one_that_leaves_ends_the_node(l
     local.send(made, f"kill -9 {local.agents(made)[0]}")
     local.until(lambda: len(local.agents(made)) == 2, "the agent runs again")
     assert local.ask(made, "echo here") == "here"
+    inits = [made.init, made.first]
+    cloud.kill_agent(made.node)
+    local.until(lambda: len(local.agents(made)) == 3, "the agent runs once more")
+    assert all(who and process.alive(who) for who in inits)
     local.send(made, "leave")
     local.until(lambda: made.init is not None and not process.alive(made.init), "the node has shut down")
-    assert local.agents(made)[2:] == []
+    assert local.agents(made)[3:] == []
 
 
 def test_making_a_node_twice_leaves_one(local: Any) -> None:
