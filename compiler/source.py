@@ -335,16 +335,15 @@ class _Builder:
         if "quoted scalar" in str(getattr(error, "context", "")) and error.context_mark:
             mark, says = error.context_mark, "a quote is opened here and not closed"
         line, column = (mark.line, mark.column) if mark else (0, 0)
-        for at in (line, line - 1):
-            text = self.lines[at] if 0 <= at < len(self.lines) else ""
-            indent = text[: len(text) - len(text.lstrip(" \t"))]
-            if "\t" in indent and text.strip():
-                return self._problem(
-                    "task/tab-indentation",
-                    "a tab is used for indentation, which YAML does not allow",
-                    (at, indent.index("\t"), 1),
-                    "indent with spaces (two are usual)",
-                )
+        text = self.lines[line] if line < len(self.lines) else ""
+        indent = text[: len(text) - len(text.lstrip(" \t"))]
+        if "\t" in indent and text.strip():
+            return self._problem(
+                "task/tab-indentation",
+                "a tab is used for indentation, which YAML does not allow",
+                (line, indent.index("\t"), 1),
+                "indent with spaces (two are usual)",
+            )
         while line > 0 and (line >= len(self.lines) or (column == 0 and not self.lines[line].strip())):
             line -= 1
             column = len(self.lines[line])

@@ -82,6 +82,13 @@ CASES = (
         "tab-after-spaces", b"resources:\n  cpus: 2\n \tmemory: 2\n", "task/tab-indentation", (3, 2), "spaces"
     ),
     Case("tab-in-script", b"run: |\n\techo\n", "task/tab-indentation", (2, 1), "spaces"),
+    Case(
+        "tab-in-a-script-is-no-mistake",
+        b"run: |\n  if x\n  \techo\nname: a: b\n",
+        "task/yaml-syntax",
+        (4, 8),
+        "quote",
+    ),
     Case("latin-1", b"name: x\nrun: caf\xe9\n", "task/not-utf8", (2, 9), "UTF-8", "0xe9"),
     Case("utf-16", "run: x\n".encode("utf-16"), "task/not-utf8", (1, 1), "UTF-8"),
     Case("nul", b"name: x\nrun: a\x00b\n", "task/control-character", (2, 7), "remove", "NUL"),
