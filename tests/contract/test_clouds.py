@@ -77,6 +77,7 @@ def build(name: str, market: Market = Market.SPOT, **changes: Any) -> dict[str, 
     )
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout)
+    result["made"].sort(key=lambda resource: (resource["type"], resource["name"]))
     return result
 
 

@@ -156,9 +156,9 @@ def test_killing_a_nodes_own_processes_ends_all_of_it(local: Any, victim: str) -
     local.until(lambda: len(local.processes(made)) > 4, "the job runs")
     who = getattr(made, victim)
     os.kill(who.pid, signal.SIGKILL)
+    local.until(lambda: not any(node.alive for node in cloud.inventory()), "the cloud says that it is lost")
     local.until(lambda: local.processes(made) == [], "everything has ended")
-    (found,) = cloud.inventory()
-    assert not found.alive
+    assert [node.node for node in cloud.inventory()] == [made.node]
 
 
 @EVERYWHERE
