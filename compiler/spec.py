@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +19,8 @@ def canonical(data: object) -> bytes:
 
 def digest(data: object) -> str:
     """SHA-256 of `canonical(data)`, in hex."""
+    import hashlib  # late: it costs more to import than most commands have use for
+
     return hashlib.sha256(canonical(data)).hexdigest()
 
 
