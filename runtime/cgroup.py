@@ -7,6 +7,7 @@ the shim, to which the kernel gives every orphan, is what is killed.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
@@ -191,7 +192,5 @@ def _rmdir(folder: str) -> bool:
 
 
 def _kill(pid: int) -> None:
-    try:
+    with contextlib.suppress(OSError):
         os.kill(pid, 9)
-    except OSError:
-        pass

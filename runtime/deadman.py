@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
@@ -53,9 +54,7 @@ class Deadman:
 
     def _note(self) -> None:
         self._noted = self._heard
-        try:
+        with contextlib.suppress(OSError):
             with open(self.path + ".new", "w", encoding="ascii") as file:
                 file.write(f"{self._boot} {self._heard:.3f}")
             os.replace(self.path + ".new", self.path)
-        except OSError:
-            pass

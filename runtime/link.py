@@ -6,6 +6,7 @@ call is thrown away; a fenced node hears so once and calls no more.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -91,10 +92,8 @@ class Caller:
             self._news = True
             sock = self._connection.sock if self._waiting and self._connection else None
             if sock is not None:
-                try:
+                with contextlib.suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
         return sock is not None
 
     @property
@@ -273,5 +272,5 @@ class Sync(threading.Thread):
             json.dumps(body).encode(),
             timeout=body["hold_s"] + PATIENCE_S,
         ).data()
-        self.version = int(answer["version"])
         self.deliver(answer)
+        self.version = int(answer["version"])

@@ -6,6 +6,7 @@ killed at any moment finds out from the journal and from the shims' own records 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -45,7 +46,7 @@ class Agent:
         self.run: Optional[dict[str, Any]] = None
         self.inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self.shim: Optional[phases.Shim] = None
-        self.awaited: Optional[str] = None  # part to start as soon as control has said again what it is
+        self.awaited: Optional[Do] = None  # to be done as soon as control has said again what the run is
         self.kill_at: Optional[float] = None
         self.flush_by: Optional[float] = None
         self.progress: Optional[dict[str, Any]] = None
@@ -57,10 +58,10 @@ class Agent:
         self.sync = Sync(
             self.control,
             self.compose,
-            lambda answer: self.post(lambda: self.on_answer(answer)),
+            self.deliver,
             lambda reason: self.post(lambda: self.step(Leave("fenced"))),
         )
-        self.shipper = Shipper(self.control, lambda key: self.post(lambda: self.on_shipped(key)))
+        self.shipper = Shipper(self.control, lambda: self.post(self.on_shipped))
         self.probe = Probe(manifest["probe"], self.on_notice) if "probe" in manifest else None
 
     # --- the loop
@@ -83,10 +84,8 @@ class Agent:
     def post(self, message: Callable[[], None]) -> None:
         """From any thread or signal handler: have the loop call `message`."""
         self.inbox.put(message)
-        try:
+        with contextlib.suppress(BlockingIOError):
             os.write(self._wake, b"w")
-        except BlockingIOError:
-            pass
 
     def step(self, event: machine.Event) -> None:
         """Take in one event: write, tell, act."""
@@ -101,6 +100,10 @@ class Agent:
             said.insert(0, {"at": at, **first})
         if said or state != self.state:
             self.journal.append(state.to_data(), said, self.boot_id if first else None)
+        if state.key != self.state.key:
+            self.progress = None
+        if (state.key, state.phase) != (self.state.key, self.state.phase):
+            self.awaited = None
         self.state = state
         if said:
             self.sync.kick()
@@ -175,40 +178,43 @@ class Agent:
 
     # --- what others report
 
-    def on_answer(self, answer: dict[str, Any]) -> None:
-        """Control answered a sync."""
+    def deliver(self, answer: dict[str, Any]) -> None:
+        """Take in control's answer to a sync (called by its thread). Raises KeyError, TypeError for nonsense."""
+        acked, desired = int(answer["acked"]), answer["desired"]
+        run = desired["run"] if desired else None
+        event = desired and machine.Desired(desired["version"], run and wanted(run), desired["drain"])
+        self.post(lambda: self.on_answer(acked, event, run))
+
+    def on_answer(self, acked: int, event: Optional[machine.Desired], run: Optional[dict[str, Any]]) -> None:
+        """Control answered a sync; `run` is what `event` speaks of."""
         self.deadman.heard()
-        self.journal.acknowledge(answer["acked"])
-        desired = answer["desired"]
-        if desired is None:
+        self.journal.acknowledge(acked)
+        if event is None:
             return
-        run = desired["run"]
-        if (
-            run is None
-            or self.run is None
-            or (run["id"], run["attempt"]) >= (self.run["id"], self.run["attempt"])
-        ):
-            self.run = run or self.run
-        self.step(machine.Desired(desired["version"], run and wanted(run), desired["drain"]))
+        if run is not None and (self.run is None or _key(run) >= _key(self.run)):
+            self.run = run
+        self.step(event)
         if self.awaited and self._knows():
-            part, self.awaited = self.awaited, None
-            self._do_start(Do("start", part)) if part in ("setup", "run") else self._do_fetch(Do("fetch"))
+            effect, self.awaited = self.awaited, None
+            self._apply(self.state, [effect])
 
     def on_notice(self, left_s: float, source: str) -> None:
         """The probe saw the end coming."""
         by = now() + left_s
         self.post(lambda: self.step(Notice(round(left_s, 3), by, source)))
 
-    def on_shipped(self, key: tuple[int, int, str]) -> None:
-        """Control has the whole log of a part; what the attempt left on disk goes once it is over."""
-        if key[:2] != self.state.key:
-            if not any(stream[:2] == key[:2] for stream in self.shipper.keys()):
-                shutil.rmtree(self._attempt(key[0], key[1]), ignore_errors=True)
+    def on_shipped(self) -> None:
+        """Control has all of a log: what older attempts left on disk goes once nothing of it is left to send."""
+        busy = {key[:2] for key in self.shipper.keys()} | {self.state.key}  # noqa: SIM118
+        for run, attempt, _ in self._parts_on_disk():
+            if (run, attempt) not in busy:
+                shutil.rmtree(self._attempt(run, attempt), ignore_errors=True)
 
     def compose(self) -> dict[str, Any]:
         """The body of a sync (called by its thread)."""
         state = self.state
-        memory = cgroup.memory_bytes(cgroup.find(self._place("run").group)) if state.live else 0
+        part = machine.PART.get(state.phase)
+        memory = cgroup.memory_bytes(cgroup.find(self._place(part).group)) if part else 0
         observed = {
             "run": state.run or None,
             "attempt": state.attempt or None,
@@ -222,13 +228,11 @@ class Agent:
 
     # --- what the machine asks for
 
-    def _do_fetch(self, _: Do) -> None:
-        if not self._knows():
-            self.awaited = "fetch"
+    def _do_fetch(self, effect: Do) -> None:
+        run, key = self.run, self.state.key
+        if run is None or _key(run) != key:
+            self.awaited = effect
             return
-        run = self.run
-        assert run is not None
-        key = (run["id"], run["attempt"])
 
         def work() -> None:
             error: Optional[str] = None
@@ -248,10 +252,10 @@ class Agent:
             self.shim = None if record else phases.claimed(place, self.boot_id)
             if record is None and self.shim is None:
                 if not self._knows():
-                    self.awaited = effect.part
+                    self.awaited = effect
                     return
                 self.shim = self._start(place, effect.part)
-        except phases.Unfit as problem:
+        except (phases.Unfit, OSError) as problem:
             self.step(Ended(*self.state.key, effect.part, {}, str(problem)))
             return
         self.shipper.watch((*self.state.key, effect.part), place.log)
@@ -339,7 +343,7 @@ class Agent:
         self.shipper.finish((*self.state.key, part), record["log_bytes"])
         if part == "setup" and record["exit_code"] == 0:
             own = os.path.join(self._place("setup").folder, "exports")
-            if os.path.exists(own):
+            with contextlib.suppress(OSError):
                 shutil.copyfile(own, os.path.join(self.folder, "exports.new"))
                 os.replace(os.path.join(self.folder, "exports.new"), os.path.join(self.folder, "exports"))
         facts = {name: record[name] for name in ("exit_code", "signal", "oom", "peak_memory_bytes")}
@@ -373,7 +377,7 @@ class Agent:
     # --- small things
 
     def _knows(self) -> bool:
-        return self.run is not None and (self.run["id"], self.run["attempt"]) == self.state.key
+        return self.run is not None and _key(self.run) == self.state.key
 
     def _attempt(self, run: int, attempt: int) -> str:
         return os.path.join(self.folder, "runs", f"{run}.{attempt}")
@@ -394,6 +398,10 @@ class Agent:
 
 
 _FETCHING = threading.Lock()
+
+
+def _key(run: dict[str, Any]) -> tuple[int, int]:
+    return (run["id"], run["attempt"])
 
 
 def wanted(run: dict[str, Any]) -> Wanted:
@@ -419,23 +427,18 @@ def _resident() -> int:
 
 
 def _put(path: str, text: str) -> None:
-    try:
+    with contextlib.suppress(OSError):
         with open(path + ".new", "w", encoding="utf-8") as file:
             file.write(text)
         os.replace(path + ".new", path)
-    except OSError:
-        pass
 
 
 def main(args: list[str]) -> int:
     """`agent.py MANIFEST`."""
     with open(args[0], encoding="utf-8") as file:
         manifest = json.load(file)
-    try:
-        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-            file.write("-900")
-    except OSError:
-        pass
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+        file.write("-900")
     code = Agent(manifest).serve()
     sys.stdout.flush()
     os._exit(code)

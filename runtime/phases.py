@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -64,25 +65,19 @@ class Shim:
     def __init__(self, pid: int, start: int, pidfd: int = -1) -> None:
         self.pid, self.start, self.pidfd = pid, start, pidfd
         if pidfd < 0 and hasattr(os, "pidfd_open"):
-            try:
+            with contextlib.suppress(OSError):
                 self.pidfd = os.pidfd_open(pid)
-            except OSError:
-                pass
 
     def ended(self) -> bool:
-        try:
+        with contextlib.suppress(ChildProcessError):
             if os.waitpid(self.pid, os.WNOHANG)[0]:
                 return True
-        except ChildProcessError:
-            pass
         return _start_ticks(self.pid) != self.start
 
     def signal(self, number: int) -> None:
         if not self.ended():
-            try:
+            with contextlib.suppress(OSError):
                 os.kill(self.pid, number)
-            except OSError:
-                pass
 
     def close(self) -> None:
         if self.pidfd >= 0:
@@ -161,12 +156,10 @@ def start(
             start_new_session=True,
         )
     shim = Shim(process.pid, _start_ticks(process.pid))
-    try:
+    with contextlib.suppress(OSError):
         assert process.stdin is not None
         process.stdin.write(b"\0\0".join((_packed(environment), _packed(secrets), b"end")))
         process.stdin.close()
-    except OSError:
-        pass  # it ended early: what it left in its folder says why
     process.returncode = 0  # the shim outlives this object, and `Shim.ended` collects it
     return shim
 
@@ -288,7 +281,7 @@ def _put(path: str, text: str) -> None:
 def _spool(folder: str) -> int:
     """Most bytes a log may hold on disk: a good part of what is free, so that a flood does not end the machine."""
     free = shutil.disk_usage(folder).free
-    return max(16 << 20, min(8 << 30, free // 2))
+    return min(8 << 30, free // 2)
 
 
 def _start_ticks(pid: int) -> int:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import calendar
+import http.client
 import json
 import random
 import threading
 import time
-import urllib.error
-import urllib.request
 from typing import Any, Callable, Optional
+from urllib.parse import urlsplit
 
 TIMEOUT_S = 2.0
+LEAST_S = 30.0
+"""Time left when a cloud names no deadline: the shortest notice that clouds give."""
 
 
 class Probe(threading.Thread):
@@ -21,8 +23,6 @@ class Probe(threading.Thread):
         super().__init__(daemon=True, name="probe")
         self.data, self.notice = data, notice
         self._token: Optional[str] = None
-        # Proxies of the environment are for the internet, not for the machine's own metadata address.
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def run(self) -> None:
         while True:
@@ -33,44 +33,47 @@ class Probe(threading.Thread):
             time.sleep(self.data["every_s"] * random.uniform(0.9, 1.0))
 
     def look(self) -> Optional[float]:
-        """One poll: seconds left when the node is lost (0 without a deadline), else None."""
+        """One poll: seconds left when the node is lost, else None."""
         try:
-            found = json.loads(self._get())
-        except urllib.error.HTTPError as error:
-            if error.code in (401, 403):
-                self._token = None
-            error.close()
+            status, body = self._get()
+            found = json.loads(body) if status == 200 else None
+        except (OSError, http.client.HTTPException, ValueError):
             return None
-        except (OSError, ValueError):
-            return None
+        if status in (401, 403):
+            self._token = None
         if not isinstance(found, dict) or found.get(self.data["member"]) not in self.data["values"]:
             return None
-        return seconds_until(found.get(self.data.get("deadline", "")), time.time())
+        deadline = found.get(self.data.get("deadline", ""))
+        return LEAST_S if deadline is None else seconds_until(deadline, time.time())
 
-    def _get(self) -> bytes:
+    def _get(self) -> tuple[int, str]:
         headers = dict(self.data.get("headers", {}))
         token = self.data.get("token")
         if token:
             if self._token is None:
-                self._token = (
-                    self._call(token["url"], token["method"], token.get("headers", {})).decode().strip()
-                )
-            headers[token["header"]] = self._token
+                status, text = self._call(token["url"], token["method"], token.get("headers", {}))
+                self._token = text.strip() if status == 200 else None
+            headers[token["header"]] = self._token or ""
         return self._call(self.data["url"], "GET", headers)
 
-    def _call(self, url: str, method: str, headers: dict[str, str]) -> bytes:
-        request = urllib.request.Request(url, method=method, headers=headers)
-        with self._opener.open(request, timeout=TIMEOUT_S) as answer:
-            content: bytes = answer.read(64 * 1024)
-            return content
+    def _call(self, url: str, method: str, headers: dict[str, str]) -> tuple[int, str]:
+        """Straight to the machine's own metadata address, past any proxy of the environment."""
+        parts = urlsplit(url)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
+        try:
+            connection.request(
+                method, parts.path + ("?" + parts.query if parts.query else ""), headers=headers
+            )
+            response = connection.getresponse()
+            return response.status, response.read(64 * 1024).decode("utf-8", "replace")
+        finally:
+            connection.close()
 
 
 def seconds_until(text: Any, wall: float) -> float:
-    """Seconds from `wall` (Unix time) to an RFC 3339 time; 0 when there is none or it has passed."""
-    if not isinstance(text, str):
-        return 0.0
+    """Seconds from `wall` (Unix time) to an RFC 3339 time; 0 when it has passed or cannot be read."""
     try:
-        moment, offset = text.strip().upper().replace(" ", "T"), 0
+        moment, offset = str(text).strip().upper().replace(" ", "T"), 0
         if moment.endswith("Z"):
             moment = moment[:-1]
         elif moment[-6] in "+-" and moment[-3] == ":":

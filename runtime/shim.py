@@ -12,6 +12,7 @@ SIGTERM to the shim goes to the job's process group; SIGUSR1 kills everything th
 from __future__ import annotations
 
 import binascii
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -47,6 +48,9 @@ def main(args: list[str]) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGUSR1))
     if not _claim(folder):
         return 1
+    _store(
+        os.path.join(folder, "exit.new"), b" " * 512
+    )  # room for the record, should the disk be full by then
     groups = cgroup.make(group, int(memory))
     ctypes.CDLL(None).prctl(
         36, 1, 0, 0, 0
@@ -59,7 +63,8 @@ def main(args: list[str]) -> int:
     job.serve()
     job.finish()
     if job.exit_code == 0 and job.exports:
-        _write(folder, "exports", _redacted(bytes(job.exports), environment, secrets))
+        with contextlib.suppress(OSError):
+            _write(folder, "exports", _redacted(bytes(job.exports), environment, secrets))
     record = job.record()
     cgroup.remove(groups)
     _write(folder, "exit", record)
@@ -86,10 +91,8 @@ class _Job:
         self.pipe, out = os.pipe()
         self.exports_pipe, exports = os.pipe()
         failed, failure = os.pipe()
-        try:
+        with contextlib.suppress(OSError):
             fcntl.fcntl(self.pipe, 1031, CHUNK)  # F_SETPIPE_SZ
-        except OSError:
-            pass
         self.pid = os.fork()
         if self.pid == 0:
             _become(self.groups, cwd, (out, exports, failure), command, environment)
@@ -100,17 +103,13 @@ class _Job:
         os.set_blocking(self.pipe, False)
         os.set_blocking(self.exports_pipe, False)
         if hasattr(os, "pidfd_open"):
-            try:
+            with contextlib.suppress(OSError):
                 self.pidfd = os.pidfd_open(self.pid)
-            except OSError:
-                pass
 
     def on_stop(self, *_: object) -> None:
         self.stopping = True
-        try:
+        with contextlib.suppress(OSError):
             os.killpg(self.pid, signal.SIGTERM)
-        except OSError:
-            pass
 
     def on_kill(self, *_: object) -> None:
         self.stopping = False
@@ -198,7 +197,7 @@ class _Log:
     def take(self, pipe: int) -> bool:
         """Move up to a chunk; False at the end of the pipe."""
         try:
-            if self.size - self._checked >= 8 * CHUNK or self._full:
+            if self.size - self._checked >= min(8 * CHUNK, self.spool // 8) or self._full:
                 self._checked = self.size
                 self._full = os.fstat(self.fd).st_blocks * 512 > self.spool
             if self._full:
@@ -220,11 +219,10 @@ class _Log:
 
     def close(self) -> None:
         if self.dropped > self._marked:
-            try:
+            with contextlib.suppress(OSError):
                 self._mark()
-            except OSError:
-                pass
-        os.fsync(self.fd)
+        with contextlib.suppress(OSError):
+            os.fsync(self.fd)
         os.close(self.fd)
 
     def _copy(self, pipe: int) -> bool:
@@ -267,11 +265,8 @@ def _become(
     try:
         os.setsid()
         cgroup.enter(groups)
-        try:
-            with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-                file.write("500")
-        except OSError:
-            pass
+        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+            file.write("500")
         os.chdir(cwd)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(out, 1)
@@ -357,7 +352,10 @@ def _write(folder: str, name: str, content: bytes) -> None:
 
 
 def _store(path: str, content: bytes) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    os.write(fd, content)
-    os.fsync(fd)
-    os.close(fd)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        if os.write(fd, content) < len(content):
+            raise OSError(errno.ENOSPC, path)
+        os.fsync(fd)
+    finally:
+        os.close(fd)

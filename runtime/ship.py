@@ -17,8 +17,8 @@ from runtime.link import Control, Pause, Refused, Stopped
 CHUNK = 1 << 20
 GATHER_S = 0.2
 """Bytes are gathered this long before they are sent, unless a chunk is full or nothing was sent for as long."""
-QUIET_S = 0.1
-"""How often a log is looked at while nothing comes."""
+QUIET_S = (0.005, 0.1, 0.25)
+"""How often a log is looked at: in the first second of a part, while bytes come, and after five seconds without."""
 FREE = 4 << 20
 
 
@@ -38,15 +38,15 @@ class Stream:
 
 
 class Shipper(threading.Thread):
-    """Ships every watched log until it is done. `shipped(key)` is told when control has all of one."""
+    """Ships every watched log until it is done. `shipped()` is told when control has all of one."""
 
-    def __init__(self, control: Control, shipped: Callable[[tuple[int, int, str]], None]) -> None:
+    def __init__(self, control: Control, shipped: Callable[[], None]) -> None:
         super().__init__(daemon=True, name="logs")
         self.control, self.shipped = control, shipped
         self._caller = control.caller()
         self._streams: dict[tuple[int, int, str], Stream] = {}
         self._changed = threading.Event()
-        self._soon = 0.0
+        self._soon = self._moved = 0.0
         self._punch = _hole_puncher()
 
     def watch(self, key: tuple[int, int, str], path: str) -> None:
@@ -82,8 +82,10 @@ class Shipper(threading.Thread):
             except (Refused, OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
                 self._changed.wait(pause.after(error))
                 continue
+            self._moved = time.monotonic() if moved else self._moved
             if not moved:
-                quiet = 0.005 if time.monotonic() < self._soon else QUIET_S
+                age = time.monotonic() - self._moved
+                quiet = QUIET_S[0 if time.monotonic() < self._soon else 1 if age < 5 else 2]
                 self._changed.wait(quiet if self._streams else None)
 
     def _round(self) -> bool:
@@ -98,7 +100,7 @@ class Shipper(threading.Thread):
                 stream.sent = stream.final = 0  # control knows no such run any more
             if stream.done:
                 del self._streams[stream.key]
-                self.shipped(stream.key)
+                self.shipped()
         return moved
 
     def _send(self, stream: Stream) -> bool:

@@ -64,7 +64,9 @@ class Control:
         self.joins: list[dict[str, Any]] = []
         self.syncs = 0
         self.wrong: list[str] = []
-        self.refuse: list[tuple[str, int, dict[str, str]]] = []  # (part of the path, status, headers), used up
+        self.refuse: list[
+            tuple[str, int, dict[str, str]]
+        ] = []  # (part of the path, status, headers), used up
         self.replay = False
         self.server: ThreadingHTTPServer | None = None
         self.start()
@@ -73,7 +75,9 @@ class Control:
         """Listen on a new port and say so in the address file."""
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        threading.Thread(
+            target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        ).start()
         draft = self.address_file.with_suffix(".new")
         draft.write_text(json.dumps({"url": f"http://127.0.0.1:{self.server.server_port}"}))
         draft.replace(self.address_file)
@@ -210,7 +214,11 @@ def _handler(control: Control) -> type[BaseHTTPRequestHandler]:
                 control.observed = body["observed"]
                 if not body["events"] and not control.replay:
                     control.changed.wait_for(
-                        lambda: control.version != body["version"] or control.server is not self.server or control.fenced,
+                        lambda: (
+                            control.version != body["version"]
+                            or control.server is not self.server
+                            or control.fenced
+                        ),
                         timeout=body["hold_s"],
                     )
                 fresh = control.version != body["version"] or control.replay
@@ -318,7 +326,12 @@ class Node:
     def groups(self) -> list[str]:
         """Control groups with this node's name."""
         name = self.manifest["node"]
-        return [str(path) for root in Path("/sys/fs/cgroup").glob("*") for path in _below(root) if name in path.name]
+        return [
+            str(path)
+            for root in Path("/sys/fs/cgroup").glob("*")
+            for path in _below(root)
+            if name in path.name
+        ]
 
     def close(self) -> None:
         if self.process is not None and self.process.poll() is None:

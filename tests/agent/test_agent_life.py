@@ -37,7 +37,9 @@ def test_setup_waits_at_the_barrier_for_run(control, node, kit):
 
 
 def test_what_setup_leaves_reaches_run(control, node, kit):
-    (node.home / ".bashrc").write_text('case $- in\n  *i*) ;;\n  *) return;;\nesac\nset -e\nfalse_friend() { :; }\n')
+    (node.home / ".bashrc").write_text(
+        "case $- in\n  *i*) ;;\n  *) return;;\nesac\nset -e\nfalse_friend() { :; }\n"
+    )
     setup = """
     export FOO="two
 lines" PLAIN=1
@@ -114,7 +116,13 @@ def test_secrets_reach_the_job_and_nothing_else(control, node, kit):
     encoded = base64.b64encode(secret.encode()).decode()
     setup = f'export URL="https://u:$TOKEN@h/" B64={encoded} TOKEN2=$TOKEN; echo set'
     script = 'echo "$URL" "$B64" "$TOKEN2" | sha256sum; while [ ! -e ~/go ]; do sleep 0.02; done'
-    control.want(kit.order(script, setup=setup.replace(encoded, "$(printf %s \"$TOKEN\" | base64 -w0)"), secrets={"TOKEN": secret}))
+    control.want(
+        kit.order(
+            script,
+            setup=setup.replace(encoded, '$(printf %s "$TOKEN" | base64 -w0)'),
+            secrets={"TOKEN": secret},
+        )
+    )
     node.start()
     kit.until(lambda: control.log())
     expected = hashlib.sha256(f"https://u:{secret}@h/ {encoded} {secret}\n".encode()).hexdigest()
@@ -136,7 +144,12 @@ def test_secrets_reach_the_job_and_nothing_else(control, node, kit):
 
 @pytest.mark.parametrize(
     ("script", "code", "number"),
-    [("exit 7", 7, None), ("kill -9 $$", None, 9), ("exec nothing-of-this-name", 127, None), ("set -e; false", 1, None)],
+    [
+        ("exit 7", 7, None),
+        ("kill -9 $$", None, 9),
+        ("exec nothing-of-this-name", 127, None),
+        ("set -e; false", 1, None),
+    ],
 )
 def test_how_a_script_ended(control, node, kit, script, code, number):
     control.want(kit.order(script))
@@ -181,7 +194,9 @@ def test_an_environment_no_program_can_be_given_fails_clearly(control, node, kit
 
 
 def test_files_are_made_to_match(control, node, kit):
-    first = control.blob(kit.packed({"a.txt": b"1", "dir": None, "dir/b.txt": b"2", "go.sh": b"#!/bin/sh\necho ran\n"}))
+    first = control.blob(
+        kit.packed({"a.txt": b"1", "dir": None, "dir/b.txt": b"2", "go.sh": b"#!/bin/sh\necho ran\n"})
+    )
     second = control.blob(kit.packed({"a.txt": b"new", "c.txt": b"3"}))
     single = control.blob(kit.packed({"whatever": b"one file"}))
 
@@ -191,7 +206,9 @@ def test_files_are_made_to_match(control, node, kit):
             {"digest": single, "target": "~/conf/x.cfg", "kind": "file"},
         ]
 
-    control.want(kit.order("cat a.txt dir/b.txt ~/conf/x.cfg; ./go.sh; echo made > dir/made", files=files(first)))
+    control.want(
+        kit.order("cat a.txt dir/b.txt ~/conf/x.cfg; ./go.sh; echo made > dir/made", files=files(first))
+    )
     node.start()
     assert control.ended()["phase"] == "succeeded"
     assert control.phases() == ["fetching", "ready", "running", "succeeded"]
@@ -231,7 +248,9 @@ def test_nothing_is_written_through_a_link(control, node, kit):
     outside = node.folder / "outside"
     outside.mkdir()
     digest = control.blob(kit.packed({"d": _special("d", tarfile.SYMTYPE, str(outside)), "d/file": b"x"}))
-    control.want(kit.order("cat d/file", files=[{"digest": digest, "target": "~/sky_workdir", "kind": "dir"}]))
+    control.want(
+        kit.order("cat d/file", files=[{"digest": digest, "target": "~/sky_workdir", "kind": "dir"}])
+    )
     node.start()
     assert control.ended()["phase"] == "succeeded"
     assert list(outside.iterdir()) == []
@@ -252,7 +271,9 @@ def test_the_checkpoint_folder_is_a_link_to_what_is_kept(control, node, kit):
     (node.kept / "step").write_text("41")
     (node.home / "ckpt").mkdir()
     (node.home / "ckpt" / "from-image").write_text("x")
-    control.want(kit.order('cat ~/ckpt/step; echo 42 > "$CHECKPOINT_DIR/step"; ls ~/ckpt', checkpoint="~/ckpt"))
+    control.want(
+        kit.order('cat ~/ckpt/step; echo 42 > "$CHECKPOINT_DIR/step"; ls ~/ckpt', checkpoint="~/ckpt")
+    )
     node.start()
     assert control.ended()["phase"] == "succeeded"
     assert control.whole_log() == b"41from-image\nstep\n"
@@ -308,7 +329,7 @@ def test_a_flood_arrives_whole_and_is_freed(control, node, kit):
 
 
 def test_what_a_job_leaves_behind_is_killed(control, node, kit):
-    leak = "python3 -c \"import os,time\nif os.fork(): os._exit(0)\nos.setsid()\nif os.fork(): os._exit(0)\ntime.sleep(600)\"; echo done"
+    leak = 'python3 -c "import os,time\nif os.fork(): os._exit(0)\nos.setsid()\nif os.fork(): os._exit(0)\ntime.sleep(600)"; echo done'
     control.want(kit.order(leak))
     node.start()
     assert control.ended()["phase"] == "succeeded"
