@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -18,7 +20,7 @@ from compiler.spec import StackSpec
 from stacks import cloud, home, process, refusal
 from stacks.backend import Backend
 from stacks.process import Identity
-from stacks.refusal import Refused
+from stacks.refusal import Died, Refused
 from stacks.state import State
 
 OWN_PROVIDER = frozenset({"local"})
@@ -148,9 +150,6 @@ class Session:
     def _engine(self, verb: str, hear: Callable[[dict[str, Any]], None], arguments: Iterable[str]) -> None:
         """One command whose program runs here, when the engine asks for it; events are streamed to `hear`."""
         import grpc
-        from google.protobuf import empty_pb2
-        from pulumi.automation._server import LanguageServer
-        from pulumi.runtime.proto import events_pb2_grpc, language_pb2_grpc
 
         raised: list[BaseException] = []
 
@@ -161,15 +160,17 @@ class Session:
                 raised.append(error)
                 raise
 
-        class Events(events_pb2_grpc.EventsServicer):
-            def StreamEvents(self, request_iterator: Any, context: Any) -> Any:
-                for request in request_iterator:
-                    hear(json.loads(request.event))
-                return empty_pb2.Empty()
+        services = functools.cache(lambda: _services(program, hear))
+
+        class Late(grpc.GenericRpcHandler):
+            """Waits for the SDK when the engine first calls: by then it has been starting for 0.3 s."""
+
+            def service(self, handler_call_details: Any) -> Any:
+                found = (each.service(handler_call_details) for each in services())
+                return next((handler for handler in found if handler), None)
 
         server = grpc.server(futures.ThreadPoolExecutor(max_workers=8))
-        language_pb2_grpc.add_LanguageRuntimeServicer_to_server(LanguageServer(program), server)
-        events_pb2_grpc.add_EventsServicer_to_server(Events(), server)
+        server.add_generic_rpc_handlers((Late(),))
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         client = ["--client", f"127.0.0.1:{port}", "--exec-kind", "auto.inline"]
@@ -209,6 +210,10 @@ class Session:
                 kill(process.identity(child.pid))
                 child.wait()
             self._child = None
+        if child.returncode < 0:
+            raise Died(verb, f"signal {-child.returncode}")
+        if re.search(r"^(panic|fatal error): ", err, re.MULTILINE):
+            raise Died(verb, err)
         if child.returncode != 0:
             raise Refused(verb, err.strip() or out.strip() or f"exit code {child.returncode}")
         return out
@@ -296,3 +301,30 @@ def _import_sdk() -> None:
     import grpc  # noqa: F401
     import pulumi.automation._server
     import pulumi.runtime.proto  # noqa: F401
+
+
+def _services(program: Callable[[], None], hear: Callable[[dict[str, Any]], None]) -> list[Any]:
+    """gRPC handlers of the two services the engine dials: the language runtime, and where its events go."""
+    from google.protobuf import empty_pb2
+    from pulumi.automation._server import LanguageServer
+    from pulumi.runtime.proto import events_pb2_grpc, language_pb2_grpc
+
+    class Events(events_pb2_grpc.EventsServicer):
+        def StreamEvents(self, request_iterator: Any, context: Any) -> Any:
+            for request in request_iterator:
+                hear(json.loads(request.event))
+            return empty_pb2.Empty()
+
+    class Collected(list[Any]):
+        """Looks like a server to the generated code, and keeps what it registers."""
+
+        def add_generic_rpc_handlers(self, handlers: Iterable[Any]) -> None:
+            self.extend(handlers)
+
+        def add_registered_method_handlers(self, service: str, handlers: Any) -> None:
+            """The same handlers again, for another way of finding them."""
+
+    collected: Any = Collected()
+    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(LanguageServer(program), collected)
+    events_pb2_grpc.add_EventsServicer_to_server(Events(), collected)
+    return collected

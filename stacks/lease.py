@@ -42,7 +42,8 @@ def place() -> str:
 class Record:
     """What stands in a lease. Without `owner` it is free; `token` only ever grows; `beat` counts renewals.
 
-    `engine` is the CLI process of the owner, `since` unix seconds.
+    `engine` is the CLI process of the owner, `since` unix seconds. `dirty`: the last holder knew that it leaves
+    something to clean up.
     """
 
     token: int
@@ -53,6 +54,12 @@ class Record:
     what: str = ""
     since: float = 0.0
     engine: Identity | None = None
+    dirty: bool = False
+
+    @property
+    def unclean(self) -> bool:
+        """Did its holder end without cleaning up?"""
+        return self.owner is not None or self.dirty
 
     def to_data(self) -> dict[str, Any]:
         return {
@@ -64,6 +71,7 @@ class Record:
             "what": self.what,
             "since": self.since,
             "engine": self.engine.to_data() if self.engine else None,
+            "dirty": self.dirty,
         }
 
     @classmethod
@@ -78,6 +86,7 @@ class Record:
             what=data["what"],
             since=data["since"],
             engine=Identity.from_data(engine) if engine else None,
+            dirty=data.get("dirty", False),
         )
 
 
@@ -185,7 +194,7 @@ class Lease:
     def __init__(self, carrier: Carrier, key: str, record: Record, previous: Record | None) -> None:
         self.token = record.token
         self.previous = previous
-        """The holder that ended without releasing: what it left has to be cleaned up."""
+        """The holder that ended without cleaning up, so that whoever holds it now has to."""
         self._carrier, self._key, self._record = carrier, key, record
         self._mutex = threading.Lock()
         self._done = threading.Event()
@@ -199,11 +208,12 @@ class Lease:
         if not self._write(engine=engine):
             raise Problems(Problem("lock/lost", f"another operation has taken the lease of {self._key}"))
 
-    def release(self) -> None:
-        """Let others write. The token stays, so that the next one is greater."""
+    def release(self, dirty: bool = False) -> None:
+        """Let others write. The token stays, so that the next one is greater. `dirty`: they have to clean up."""
         self._done.set()
+        engine = self._record.engine if dirty else None
         with contextlib.suppress(OSError):
-            self._write(owner=None, engine=None, place="", who="", what="", since=0.0)
+            self._write(owner=None, engine=engine, dirty=dirty, place="", who="", what="", since=0.0)
 
     def forget(self) -> None:
         """Release, and leave no file: for a stack that is gone."""
@@ -254,10 +264,10 @@ def acquire(carrier: Carrier, project: str, stack: str, what: str) -> Lease:
             what=what,
             since=time.time(),
             # Stays until its process is known to be gone: this owner may be killed before it looked.
-            engine=old.engine if old and old.owner else None,
+            engine=old.engine if old and old.unclean else None,
         )
         if carrier.write(key, _content(mine), entry.content if entry else None):
-            return Lease(carrier, key, mine, old if old and old.owner else None)
+            return Lease(carrier, key, mine, old if old and old.unclean else None)
 
 
 def _refuse_while_held(key: str, old: Record, age_s: float) -> None:

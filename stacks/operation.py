@@ -21,7 +21,7 @@ from stacks.cloud import Failure
 from stacks.engine import Session
 from stacks.events import Listener
 from stacks.operate import Kind, Request
-from stacks.refusal import Refused
+from stacks.refusal import Died, Refused
 from stacks.resume import resume
 from stacks.state import State, rank
 
@@ -42,6 +42,7 @@ class Operation:
         self._listener = Listener(self.tell)
         self._session: Session | None = None
         self._lease: lease.Lease | None = None
+        self._unclean = False
         self._stopping = threading.Event()
         self._losing = threading.Event()
         self._resources = 0
@@ -95,6 +96,7 @@ class Operation:
         except Problems as problems:
             problem = problems.problems[0]
         except Refused as refused:
+            self._unclean = self._unclean or isinstance(refused, Died)
             problem, failure = self._judge(refused)
         except OSError as error:
             problem = backend.refused(error)
@@ -103,7 +105,8 @@ class Operation:
         if problem:
             problem = self._with_left_behind(problem)
         if self._lease:
-            self._lease.release()
+            # What a dead engine left is for the next holder to clean up, as after a kill of this process.
+            self._lease.release(dirty=self._unclean)
         self._finish(problem, failure)
         return problem.exit if problem else 0
 
@@ -128,10 +131,11 @@ class Operation:
             if self._lease.previous:
                 engine.end_leftovers(session.mark, self._lease.previous.engine)
         state = session.state()
-        killed = self._lease.previous is not None
+        killed = self._unclean = self._lease.previous is not None
         if killed or (state and state.pending):
             with self._step("resume"):
                 state = resume(session, self.cloud, state, killed, self.tell)
+                self._unclean = killed and state is None
         if self.request.kind is Kind.DESTROY:
             self._destroy(session, state)
         else:
@@ -154,6 +158,7 @@ class Operation:
                 session.init()
                 if self._lease and self._lease.previous:
                     session.unlock()  # a lock may have outlived its stack
+                self._unclean = False
         with self._step(self.request.kind.value), self._engine_time():
             if self.request.kind is Kind.REFRESH:
                 session.refresh(self._listener.hear)

@@ -18,6 +18,10 @@ class Refused(Exception):
         self.verb, self.text = verb, text
 
 
+class Died(Refused):
+    """The CLI did not end by itself: its lock and its pending operations are still in the state."""
+
+
 NO_STACK = re.compile(r"no stack named .* found|no previous deployment|failed to load checkpoint.*not exist")
 
 KNOWN: tuple[tuple[re.Pattern[str], str, str, str | None], ...] = (
@@ -70,6 +74,11 @@ def problem(
     `errors` are the (URN, text) pairs of the engine's error diagnostics.
     """
     failed = [(urn, text) for urn, text in errors if urn and "pulumi:pulumi:Stack" not in urn]
+    if isinstance(refused, Died):
+        text = f"the engine was killed in `{refused.verb}`: {brief(refused.text)}"
+        return Problem(
+            "engine/killed", text, hint="repeat the command: it goes on where this one stopped"
+        ), None
     texts = [text for _, text in errors] + [refused.text]
     for pattern, code, message, hint in KNOWN[:4]:
         if found := next((text for text in texts if pattern.search(text)), None):

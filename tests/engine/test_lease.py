@@ -249,3 +249,11 @@ def test_an_identity_is_not_only_a_pid(carrier):
     path.write_text(json.dumps(data))
     assert take(carrier).token > held.token
     assert process.alive(process.identity())
+
+
+def test_a_holder_may_leave_the_cleaning_up_to_the_next_one(carrier):
+    take(carrier).release(dirty=True)
+    held = take(carrier)
+    assert held.previous is not None
+    held.release()
+    assert take(carrier).previous is None
