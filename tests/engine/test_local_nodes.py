@@ -372,3 +372,22 @@ def ask(node: nodes.Node, method: str, path: str, headers: dict[str, Any]) -> tu
         return answer.status, answer.read().decode()
     finally:
         connection.close()
+
+
+@linux
+def test_control_groups_of_jobs_go_with_the_node(local: Any) -> None:
+    made = local.create()
+    bases = [
+        base
+        for path in made.groups
+        for top in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup/memory", "/sys/fs/cgroup")
+        if os.access(base := os.path.join(top, path.lstrip("/")), os.W_OK)
+        and os.path.exists(os.path.join(base, "cgroup.procs"))
+    ]
+    if not bases:
+        pytest.skip("no control groups to write to")
+    group = Path(bases[0]) / f"skywright-{made.node}-1.1-run"
+    local.send(made, f"mkdir {group} && (echo $BASHPID > {group}/cgroup.procs; exec setsid sleep 600) &")
+    local.until(group.is_dir, "the job's group is there")
+    cloud.remove(made.node)
+    assert not group.exists()
