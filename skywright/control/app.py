@@ -18,7 +18,7 @@ def application(control: Control, token: str, stop: Callable[[], None]) -> Starl
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        reconciling = asyncio.create_task(loop.run(control))
+        reconciling = asyncio.create_task(loop.run(control, stop))
         yield
         control.bell.close()
         control.bell.ring(WORK)

@@ -16,6 +16,8 @@ from stacks import process
 from stacks.process import Identity
 
 NOTICE_S = 10.0
+AGENT_S = 5.0
+"""How long a killed agent may take until it is there again to be killed."""
 
 
 async def strike(control: Control, name: str, kind: str, rank: int, notice_s: float | None) -> dict[str, Any]:
@@ -33,7 +35,7 @@ async def strike(control: Control, name: str, kind: str, rank: int, notice_s: fl
             )
         )
     if kind == "kill-agent":
-        return {"kind": kind, "node": node.node, "pid": _kill_agent(row, node)}
+        return {"kind": kind, "node": node.node, "pid": await _kill_agent(row, node)}
     if kind not in ("preempt", "kill"):
         raise Problems(Problem("control/no-such-chaos", f"chaos knows no `{kind[:40]}`"))
     notice = (NOTICE_S if notice_s is None else notice_s) if kind == "preempt" else None
@@ -55,19 +57,23 @@ def _kill_operation(control: Control, row: Deployment) -> dict[str, Any]:
     return {"kind": "kill-operation", "operation": operation.id, "pid": who.pid}
 
 
-def _kill_agent(row: Deployment, node: Node) -> int:
-    """Only agents of this machine can be reached from here."""
+async def _kill_agent(row: Deployment, node: Node) -> int:
+    """Only agents of this machine can be reached from here. One that is starting again is waited for."""
     from stacks.provider import nodes
 
-    found = nodes.get(node.node) if row.cloud == "local" else None
-    for who in process.descendants(found.init.pid) if found and found.init else ():
-        if _is_agent(who) and process.send(who, signal.SIGKILL):
-            return who.pid
+    for _ in range(int(AGENT_S / 0.1)):
+        found = nodes.get(node.node) if row.cloud == "local" else None
+        for who in process.descendants(found.init.pid) if found and found.init else ():
+            if _is_agent(who) and process.send(who, signal.SIGKILL):
+                return who.pid
+        if found is None:
+            break
+        await asyncio.sleep(0.1)
     raise Problems(
         Problem(
             "control/no-such-chaos",
             f"no agent of {node.node} runs on this machine now",
-            hint="it may be starting: try again",
+            hint=f"`skywright status {row.name}` shows its nodes",
         )
     )
 

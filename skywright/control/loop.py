@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from compiler.problem import Problems
-from skywright.control import deployment
+from skywright.control import deployment, operations
 from skywright.control.context import WORK, Control, log
 from skywright.control.rows import Deployment
 
@@ -15,19 +16,26 @@ FAST_S = 0.1
 """While an engine operation runs its events are looked at so often."""
 
 
-async def run(control: Control) -> None:
+UNUSED_S = 1800.0
+"""A control that nobody called and that has nothing to look after for so long ends by itself."""
+
+
+async def run(control: Control, stop: Callable[[], None]) -> None:
     """Until the bell is closed. What fails is logged and tried again at the next turn: all is level-triggered."""
     while not control.bell.closed:
         count = control.bell.count(WORK)
         busy = await turn(control)
+        if control.clock.steady() - control.used > UNUSED_S:
+            log.info("nobody needs this control: it ends")
+            stop()
         await control.bell.wait(WORK, count, FAST_S if busy else EVERY_S)
 
 
 async def turn(control: Control) -> bool:
     """One step of every living deployment, side by side. Is an operation running?"""
-    from skywright.control import operations
-
     rows = control.store.find(Deployment, order="created", ended=None)
+    if rows:
+        control.used = control.clock.steady()
     await asyncio.gather(*(_step(control, row) for row in rows))
     return any(operations.unfinished(control, row.uid) for row in rows)
 

@@ -37,6 +37,8 @@ def for_people(handler: Handler) -> Handler:
     async def guarded(request: Request) -> Response:
         if not hmac.compare_digest(bearer(request).encode(), request.app.state.token.encode()):
             raise HTTPException(401, "not the token of this control")
+        control = control_of(request)
+        control.used = control.clock.steady()
         return await handler(request)
 
     return guarded

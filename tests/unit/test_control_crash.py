@@ -1,0 +1,210 @@
+"""Control is killed at every write of a life with a preemption; the next one goes on, and nothing happens twice."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from skywright.control import desired, desk, loop, nodes
+from skywright.control.context import Control
+from skywright.control.orders import read_order
+from skywright.control.rows import Deployment, Event, Node, Operation, Run
+from skywright.control.store import Store
+from tests.e2e.control_fakes import FakeClock, FakeCloud, FakeOperations, order
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class Fuse:
+    """Burns through at the `at`-th write, before or after it is stored."""
+
+    def __init__(self, at: int, after: bool) -> None:
+        self.at, self.after, self.count = at, after, 0
+
+    @contextlib.contextmanager
+    def around(self, store: Store) -> Iterator[None]:
+        self.count += 1
+        if self.count == self.at and not self.after:
+            raise Killed
+        yield
+        if self.count == self.at and self.after and store._depth == 0:
+            raise Killed
+
+
+class PassiveAgent:
+    """What one node would say, said when the test asks; keeps what was not acknowledged."""
+
+    def __init__(self, node: str, rank: int) -> None:
+        self.node, self.rank = node, rank
+        self.joined = False
+        self.version = 0
+        self.seq = 0
+        self.events: list[dict[str, Any]] = []
+        self.key, self.phase = (0, 0), ""
+        self.started: list[tuple[int, int]] = []
+        self.noticed = False
+
+    def start(self) -> None: ...
+    def die(self) -> None: ...
+
+    def notice(self, seconds: float) -> None:
+        if not self.noticed:
+            self.noticed = True
+            self.say("notice", deadline_s=seconds, source="test")
+            if self.phase in ("ready", "running"):
+                self.enter("preempted")
+            self.say("drained", run=self.key[0], attempt=self.key[1])
+
+    def say(self, kind: str, **fields: Any) -> None:
+        self.seq += 1
+        self.events.append({"seq": self.seq, "at": float(self.seq), "kind": kind, **fields})
+
+    def enter(self, phase: str, **fields: Any) -> None:
+        self.phase = phase
+        self.say("phase", run=self.key[0], attempt=self.key[1], phase=phase, **fields)
+
+    async def turn(self, control: Control) -> None:
+        """Join, tell, and follow what is wanted; the second attempt succeeds, the first goes on."""
+        try:
+            if not self.joined:
+                await nodes.join(control, self.node, {"proof": f"proof of {self.node}", "boot_id": "b"})
+                self.joined = True
+        except nodes.Refused:
+            return
+        row = control.store.first(Node, node=self.node)
+        if row is None or row.revoked:
+            return
+        acked = nodes.take_events(control, row, list(self.events))
+        self.events = [event for event in self.events if event["seq"] > acked]
+        row = control.store.first(Node, node=self.node)
+        deployment = control.store.first(Deployment, uid=row.uid) if row else None
+        if row is None or deployment is None:
+            return
+        self.version, wish = desired.newest(control, deployment, row, self.version)
+        if wish and wish["run"] and not self.noticed:
+            self.follow(wish["run"])
+
+    def follow(self, run: dict[str, Any]) -> None:
+        key = (run["id"], run["attempt"])
+        if key > self.key:
+            self.key = key
+            self.enter("cancelled" if run["cancel"] else "ready")
+        if self.phase in ("ready", "running") and run["cancel"]:
+            self.enter("cancelled")
+        elif self.phase == "ready" and run["go"] == "run":
+            self.started.append(key)
+            self.enter("running")
+            if run["attempt"] == 2:
+                self.enter("succeeded", exit_code=0)
+
+
+class Life:
+    """From launch to gone with one preemption; control is made anew whenever it was killed."""
+
+    def __init__(self, home: Path, fuse: Fuse, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.home, self.fuse = home, fuse
+        self.cloud = FakeCloud()
+        self.agents: list[PassiveAgent] = []
+        self.operations = FakeOperations(self.cloud, self._agent)  # type: ignore[arg-type]
+        self.kills = 0
+        self.preempted = self.removing = False
+        add, change = Store.add, Store.change
+
+        def guarded_add(store: Store, row: Any) -> bool:
+            with fuse.around(store):
+                return add(store, row)
+
+        def guarded_change(store: Store, row: Any, **values: Any) -> bool:
+            with fuse.around(store):
+                return change(store, row, **values)
+
+        monkeypatch.setattr(Store, "add", guarded_add)
+        monkeypatch.setattr(Store, "change", guarded_change)
+
+    def _agent(self, node: str, rank: int) -> PassiveAgent:
+        self.agents.append(PassiveAgent(node, rank))
+        return self.agents[-1]
+
+    def open(self) -> Control:
+        control = Control(self.home, self.operations, lambda _: self.cloud, FakeClock())  # type: ignore[arg-type, return-value]
+        control.store._db.execute("PRAGMA synchronous=OFF")
+        return control
+
+    async def live(self) -> None:
+        control = self.open()
+        for _ in range(150):
+            try:
+                if await self.step(control):
+                    control.store.close()
+                    return
+            except Killed:
+                self.kills += 1
+                control.store.close()
+                control = self.open()
+        pytest.fail(f"it does not end: {[event.text for event in control.store.find(Event, order='seq')]}")
+
+    async def step(self, control: Control) -> bool:
+        """One turn of people, control and nodes. Is all over?"""
+        row = control.store.first(Deployment, name="hello")
+        if row is None:
+            desk.launch(control, read_order(order(nodes=2)))
+            return False
+        if row.ended:
+            return True
+        run = control.store.first(Run, uid=row.uid, run=1)
+        if run and run.status == "RUNNING" and run.attempt == 1:
+            for agent in list(self.cloud.agents.values()):
+                if agent.rank == 1 and agent.phase == "running":
+                    agent.notice(30)
+        if run and run.ended and row.wanted == "up":
+            desk.down(control, "hello", purge=False)
+        await loop.turn(control)
+        self.cloud.of("hello")  # never two nodes of one rank
+        for agent in list(self.cloud.agents.values()):
+            await agent.turn(control)  # type: ignore[attr-defined]
+        return False
+
+
+def check(life: Life) -> None:
+    store = Store(life.home / "control" / "control.db")
+    [deployment] = store.find(Deployment)
+    assert deployment.stage == "gone"
+    [run] = store.find(Run)
+    assert (run.status, run.exit_code, run.attempt, run.preemptions) == ("SUCCEEDED", 0, 2, 1)
+    assert life.cloud.nodes == {}
+    for agent in life.agents:
+        assert len(agent.started) == len(set(agent.started)), "a task was started twice"
+    assert len(life.agents) == 3, "as many nodes as needed: two, and one for the lost one"
+    kinds = [operation.kind for operation in store.find(Operation, order="started")]
+    assert kinds == ["up", "up", "destroy"]
+    texts = [event.text for event in store.find(Event, order="seq")]
+    assert len([text for text in texts if " replaced (" in text]) == 1
+    assert [event.seq for event in store.find(Event, order="seq")] == list(range(1, len(texts) + 1))
+    store.close()
+
+
+@pytest.mark.parametrize("stride", [6, pytest.param(1, marks=[pytest.mark.soak, pytest.mark.timeout(600)])])
+def test_every_write_may_be_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stride: int) -> None:
+    """Each `stride`-th write, alternately just before it and just after it is stored."""
+    with monkeypatch.context() as patched:
+        whole = Fuse(0, after=False)
+        life = Life(tmp_path / "whole", whole, patched)
+        asyncio.run(life.live())
+        check(life)
+    points = [(at, after) for at in range(1, whole.count + 1) for after in (False, True)]
+    kills = 0
+    for at, after in points[:: stride + (stride > 1)]:
+        with monkeypatch.context() as patched:
+            life = Life(tmp_path / f"{at}-{after}", Fuse(at, after), patched)
+            asyncio.run(life.live())
+            check(life)
+            kills += life.kills
+    assert kills > len(points[::stride]) / 3
+    print(f"control was killed at {kills} points")
