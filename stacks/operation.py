@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,11 @@ class Operation:
             problem, failure = self._judge(refused)
         except OSError as error:
             problem = backend.refused(error)
+        except Exception as error:
+            traceback.print_exc()
+            self._unclean = True
+            text = f"an operation of skywright broke: {type(error).__name__}: {error}"
+            problem = Problem("engine/failed", text, hint=f"more in {self.folder / 'output.txt'}")
         while self._losing.is_set():
             signal.pause()  # the thread that noticed it ends this process
         if problem:
@@ -128,10 +134,10 @@ class Operation:
             what = f"{self.request.kind.value} of {self.spec.deployment}"
             self._lease = lease.acquire(carrier, self.spec.project, self.spec.stack, what)
             self._lease.keep(self._lost)
+            killed = self._unclean = self._lease.previous is not None
             if self._lease.previous:
                 engine.end_leftovers(session.mark, self._lease.previous.engine)
         state = session.state()
-        killed = self._unclean = self._lease.previous is not None
         if killed or (state and state.pending):
             with self._step("resume"):
                 state = resume(session, self.cloud, state, killed, self.tell)
@@ -284,10 +290,17 @@ def _forget_stack(root: Path, project: str, stack: str) -> None:
     for left in (pulumi / "stacks" / project).glob(f"{stack}.json*"):
         if not left.name.endswith(".json"):
             left.unlink(missing_ok=True)
-    shutil.rmtree(pulumi / "history" / project / stack, ignore_errors=True)
-    shutil.rmtree(pulumi / "backups" / project / stack, ignore_errors=True)
     for folder in (
-        pulumi / "locks" / "organization" / project / stack,
+        pulumi / "history" / project / stack,
+        pulumi / "backups" / project / stack,
+        pulumi
+        / "locks"
+        / "organization"
+        / project
+        / stack,  # of an engine that was killed: we hold the lease
+    ):
+        shutil.rmtree(folder, ignore_errors=True)
+    for folder in (
         pulumi / "locks" / "organization" / project,
         pulumi / "history" / project,
         pulumi / "stacks" / project,
