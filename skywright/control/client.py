@@ -97,11 +97,11 @@ class Client:
 
     def launch(self, order: Mapping[str, Any]) -> Data:
         """Make a deployment, or use the living one of that name; returns {name, run}."""
-        return self._object("POST", "/v1/deployments", order, again=False)
+        return self._object("POST", "/v1/deployments", _named(order))
 
     def execute(self, name: str, order: Mapping[str, Any]) -> Data:
         """Queue a run on a living deployment; returns {run}."""
-        return self._object("POST", _path(name, "runs"), order, again=False)
+        return self._object("POST", _path(name, "runs"), _named(order))
 
     def deployments(self, refresh: bool = False) -> list[Data]:
         """Every deployment that exists. `refresh` asks the clouds first."""
@@ -322,6 +322,11 @@ class Client:
                 hint=f"its log is {self._folder / 'log.txt'}",
             ),
         )
+
+
+def _named(order: Mapping[str, Any]) -> Data:
+    """The order with a name for this call: sent again after a lost answer, it orders nothing twice."""
+    return {**order, "run": {**(order.get("run") or {}), "call": os.urandom(16).hex()}}
 
 
 def _let_go(child: subprocess.Popen[bytes]) -> None:

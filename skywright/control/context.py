@@ -60,6 +60,7 @@ class Control:
         self.logbook = Logbook(self.folder / "logs")
         self.blobs = Blobs(self.folder / "blobs")
         self.told_to_stop: set[str] = set()
+        self.troubled: set[str] = set()
         self.used = self.clock.steady()
 
     def tell(self, deployment: Deployment, kind: str, text: str, /, **data: Any) -> None:

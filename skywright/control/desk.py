@@ -43,6 +43,8 @@ def _no_such(name: str) -> Problem:
 
 def launch(control: Control, order: Order) -> dict[str, Any]:
     """Make the deployment, or use the living one of that name, and queue the order's run on it."""
+    if before := _ordered_before(control, order.run):
+        return {"name": order.name, "run": before.run}
     _files_are_here(control, order.run)
     with control.store.together():
         row = control.store.first(Deployment, name=order.name, ended=None)
@@ -149,6 +151,8 @@ def _being_removed(row: Deployment) -> Problem:
 
 def execute(control: Control, name: str, order: RunOrder) -> dict[str, Any]:
     """Queue a run on a living deployment."""
+    if before := _ordered_before(control, order):
+        return {"run": before.run}
     row = living(control, name)
     again = f"`skywright launch -c {name} FILE`"
     if row.wanted == "gone":
@@ -170,6 +174,11 @@ def execute(control: Control, name: str, order: RunOrder) -> dict[str, Any]:
     return {"run": number}
 
 
+def _ordered_before(control: Control, order: RunOrder) -> Run | None:
+    """The run that an earlier try of the same call made: its answer was lost on the way."""
+    return control.store.first(Run, call=order.call) if order.call else None
+
+
 def _files_are_here(control: Control, order: RunOrder) -> None:
     missing = control.blobs.missing(order.digests)
     if missing:
@@ -186,7 +195,14 @@ def _queue(control: Control, row: Deployment, order: RunOrder) -> int:
     number = control.store.highest(Run, "run", uid=row.uid) + 1
     ahead = len(control.store.find(Run, uid=row.uid, ended=None))
     control.store.add(
-        Run(row.uid, number, order.body["name"] or row.name, control.clock.now(), body=order.body)
+        Run(
+            row.uid,
+            number,
+            order.body["name"] or row.name,
+            control.clock.now(),
+            body=order.body,
+            call=order.call,
+        )
     )
     control.vault.put(secrets_scope(row.uid, number), order.secrets)
     waits = f", {ahead} ahead of it" if ahead else ""

@@ -28,7 +28,9 @@ def step(control: Control, deployment: Deployment) -> None:
         _begin_or_drop(control, deployment, run)
         return
     ranks = seats(control, run)
-    if not all(rank.over for rank in ranks):
+    if run.stopping == "cancel" and all(rank.over or _silent(control, rank) for rank in ranks):
+        _when_over(control, deployment, run, ranks)
+    elif not all(rank.over for rank in ranks):
         _while_going(control, deployment, run, ranks)
     elif run.stopping in ("preempted", "lost"):
         _begin_or_drop(control, deployment, run)
@@ -52,6 +54,11 @@ def _while_going(control: Control, deployment: Deployment, run: Run, ranks: tupl
         _recover(control, deployment, run, ranks)
     elif all(rank.seat.phase == "ready" for rank in ranks):
         _open_barrier(control, deployment, run)
+
+
+def _silent(control: Control, rank: Rank) -> bool:
+    """A node that cannot be reached does not hold up a cancel: it learns of it when it is back."""
+    return control.presence.silent(rank.node.node, control.clock.steady())
 
 
 def _when_over(control: Control, deployment: Deployment, run: Run, ranks: tuple[Rank, ...]) -> None:
@@ -200,7 +207,7 @@ def _logs_are_in(control: Control, run: Run, ranks: tuple[Rank, ...]) -> bool:
     if control.clock.now() - last > LOGS_S:
         return True
     for rank in ranks:
-        if rank.gone:
+        if rank.gone or _silent(control, rank):
             continue
         for phase, size in (("setup", rank.seat.log_setup), ("run", rank.seat.log_run)):
             part = Part(run.attempt, rank.seat.rank, phase)

@@ -43,11 +43,14 @@ async def turn(control: Control) -> bool:
 async def _step(control: Control, row: Deployment) -> None:
     try:
         await deployment.step(control, row.uid)
+        if row.uid in control.troubled:
+            control.troubled.discard(row.uid)
+            control.store.change(row, problem=None)
     except Problems as problems:
         problem = problems.problems[0]
-        log.error("%s: %s", row.name, problem)
-        if row.blocked != problem.message:
-            control.store.change(row, blocked=problem.message)
+        if row.uid not in control.troubled:
+            control.troubled.add(row.uid)
+            control.store.change(row, problem=problem.to_data())
             control.tell(row, "problem", problem.message, problem=problem.to_data())
     except Exception:
         log.exception("%s: this turn failed, the next one tries again", row.name)

@@ -20,6 +20,9 @@ from skywright.control.rows import Deployment, Node, Run, RunRank
 HOLD_S = 20.0
 MESSAGE_BYTES = 4 * 2**20
 CHUNK_BYTES = 2**20
+KEEP_S = 15.0
+"""When a node was heard is stored so often; presence knows it exactly."""
+
 LOOK_S = 5.0
 """A held call looks at the store so often even when no bell rings."""
 
@@ -56,9 +59,11 @@ async def sync(request: Request) -> Response:
         hold_s = min(HOLD_S, max(0.0, float(said.get("hold_s", HOLD_S))))
     except (KeyError, TypeError, ValueError) as error:
         raise HTTPException(400, f"not a sync: {error!r}") from None
-    contact = control.presence.heard(node.node, control.clock.steady())
+    now = control.clock.now()
+    contact = control.presence.heard(node.node, control.clock.steady(), now)
     call = contact.calls
-    control.store.change(node, last_seen=control.clock.now())
+    if now - (node.last_seen or 0.0) > KEEP_S:
+        control.store.change(node, last_seen=now)
     observed = said.get("observed")
     if isinstance(observed, dict):
         contact.observed = observed

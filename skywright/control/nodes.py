@@ -101,7 +101,7 @@ def _admit(control: Control, deployment: Deployment, facts: NodeFacts, body: dic
             node=node.node,
             first=first,
         )
-    control.presence.heard(node.node, control.clock.steady())
+    control.presence.heard(node.node, control.clock.steady(), now)
     control.bell.ring(WORK, deployment.uid)
     return token
 
@@ -245,7 +245,13 @@ def fence(control: Control, deployment: Deployment, node: Node, reason: str, sta
     """Keep a node out for ever, before anything takes its place. False when it was out already."""
     now = control.clock.now()
     done = control.store.change(
-        node, when={"revoked": None}, revoked=reason, state=state, gone=now, token_hash=None
+        node,
+        when={"revoked": None},
+        revoked=reason,
+        state=state,
+        gone=now,
+        token_hash=None,
+        last_seen=control.presence.last(node.node) or node.last_seen,
     )
     if done:
         control.presence.forget(node.node)

@@ -29,10 +29,11 @@ _BODY: dict[str, tuple[type, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class RunOrder:
-    """What to run. `body` is what the store keeps of it; `secrets` go to the vault."""
+    """What to run. `body` is what the store keeps, `secrets` go to the vault; a repeated call has the same `call`."""
 
     body: dict[str, Any]
     secrets: dict[str, str]
+    call: str | None = None
 
     @property
     def digests(self) -> list[str]:
@@ -50,7 +51,7 @@ class RunOrder:
         for item in body["files"]:
             if not {"digest", "target", "kind"} <= item.keys():
                 raise ValueError("run.files")
-        return cls(body, dict(data.get("secrets") or {}))
+        return cls(body, dict(data.get("secrets") or {}), data.get("call"))
 
 
 @dataclass(frozen=True, slots=True)

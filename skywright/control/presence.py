@@ -17,9 +17,13 @@ ASK_EVERY_S = 4.0
 
 @dataclass(slots=True)
 class Contact:
-    """Times are steady seconds. `hung_up`: when its held call broke off; `told`: its silence stands in the timeline."""
+    """Times are steady seconds, `last` alone is seconds since 1970.
+
+    `hung_up`: when its held call broke off; `told`: its silence stands in the timeline.
+    """
 
     seen: float
+    last: float | None = None
     calls: int = 0
     hung_up: float | None = None
     asked: float | None = None
@@ -39,8 +43,9 @@ class Presence:
             self._contacts[node] = Contact(seen=now)
         return self._contacts[node]
 
-    def heard(self, node: str, now: float) -> Contact:
+    def heard(self, node: str, now: float, wall: float) -> Contact:
         contact = self.of(node, now)
+        contact.last = wall
         contact.seen, contact.hung_up, contact.asked, contact.told = now, None, None, False
         contact.calls += 1
         return contact
@@ -54,6 +59,11 @@ class Presence:
     def observed(self, node: str) -> dict[str, Any]:
         contact = self._contacts.get(node)
         return contact.observed if contact else {}
+
+    def last(self, node: str) -> float | None:
+        """When it was heard last, in seconds since 1970; None when it was not since control started."""
+        contact = self._contacts.get(node)
+        return contact.last if contact else None
 
     def forget(self, node: str) -> None:
         self._contacts.pop(node, None)

@@ -106,7 +106,8 @@ class Node(Row):
 class Run(Row):
     """One numbered execution. `body` is the order's run without secrets; `go` is what the gang may do: setup or run.
 
-    `stopping` says why its ranks are being stopped (cancel, failed); `losses` are the times of its lost nodes.
+    `call` names the call that ordered it, so that a repeated one orders nothing again. `stopping` says why its ranks
+    are being stopped (cancel, failed, preempted, lost); `losses` are the times at which attempts were lost.
     """
 
     TABLE = "runs"
@@ -117,6 +118,7 @@ class Run(Row):
     name: str
     submitted: float
     body: Data = field(metadata=JSON)
+    call: str | None = None
     status: str = "PENDING"
     attempt: int = 0
     go: str = "setup"

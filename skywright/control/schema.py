@@ -22,7 +22,8 @@ FIRST = (
     )""",
     "CREATE INDEX nodes_of_deployment ON nodes (uid)",
     """CREATE TABLE runs (
-        uid TEXT NOT NULL, run INTEGER NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL, status TEXT NOT NULL,
+        uid TEXT NOT NULL, run INTEGER NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL, call TEXT,
+        status TEXT NOT NULL,
         attempt INTEGER NOT NULL, go TEXT NOT NULL, stopping TEXT, recoveries INTEGER NOT NULL,
         preemptions INTEGER NOT NULL, lost_work_s DOUBLE PRECISION NOT NULL, submitted DOUBLE PRECISION NOT NULL,
         started DOUBLE PRECISION, going_since DOUBLE PRECISION, ended DOUBLE PRECISION, exit_code INTEGER,

@@ -62,19 +62,20 @@ class Store:
     @contextmanager
     def together(self) -> Iterator[None]:
         """All changes inside happen or none does; may be nested."""
-        if self._depth == 0:
-            self._db.execute("BEGIN IMMEDIATE")
-        self._depth += 1
+        if self._depth:
+            yield
+            return
+        self._db.execute("BEGIN IMMEDIATE")
+        self._depth = 1
         try:
             yield
+            self._db.execute("COMMIT")
         except BaseException:
-            self._depth -= 1
-            if self._depth == 0:
+            if self._db.in_transaction:  # a full disk has ended it already
                 self._db.execute("ROLLBACK")
             raise
-        self._depth -= 1
-        if self._depth == 0:
-            self._db.execute("COMMIT")
+        finally:
+            self._depth = 0
 
     def add(self, row: Row) -> bool:
         """Store a new row; False when its key exists already (then nothing changes)."""

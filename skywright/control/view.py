@@ -55,11 +55,9 @@ def state(row: Deployment, nodes: list[Node], turn: Run | None) -> str:
         return "blocked"
     if row.stage == "provisioning":
         return "provisioning"
-    here = [node for node in nodes if node.state == "up"]
-    if turn and turn.attempt and len(here) < row.nodes_wanted:
-        return "degraded"
-    if len(here) < row.nodes_wanted:
-        return "degraded" if any(node.joined is None for node in nodes) is False else "provisioning"
+    if sum(node.state == "up" for node in nodes) < row.nodes_wanted:
+        booting = (turn is None or turn.attempt == 0) and any(node.joined is None for node in nodes)
+        return "provisioning" if booting else "degraded"
     if turn is None:
         return "idle"
     return {"SETTING_UP": "setup", "RUNNING": "running", "RECOVERING": "degraded"}.get(

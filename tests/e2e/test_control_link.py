@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import random
@@ -16,6 +17,8 @@ import pytest
 
 from compiler.problem import Problems
 from skywright.control.client import Client
+from skywright.control.logbook import Logbook
+from skywright.control.store import Store
 from tests.e2e.control_fakes import FakeAgent, Fenced, House, order, until
 
 
@@ -287,6 +290,25 @@ def test_secrets_reach_the_node_and_no_file(house: House, client: Client) -> Non
     scopes = [row[0] for row in store.execute("SELECT scope FROM secrets")]
     store.close()
     assert [scope for scope in scopes if scope.startswith("run:")] == []
+
+
+def test_a_full_disk_is_told_and_passes(
+    house: House, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = running(house, client)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Logbook, "append", full)
+        assert agent.put_log(1, 1, "run", 0, b"hello")[0] == 507
+        patched.setattr(Store, "add", lambda *_: full())
+        with pytest.raises(Problems, match="No space left") as told:
+            client.execute("hello", order())
+        assert told.value.problems[0].code == "control/store-unusable"
+    assert agent.put_log(1, 1, "run", 0, b"hello") == (200, 5)
+    assert client.execute("hello", order()) == {"run": 2}
 
 
 def test_a_lost_answer_is_asked_for_again(house: House, client: Client) -> None:

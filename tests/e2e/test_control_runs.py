@@ -121,6 +121,34 @@ def test_cancel_stops_the_running_and_the_waiting(house: House) -> None:
     assert client.deployment("hello")["state"] == "idle"
 
 
+def test_cancel_does_not_wait_for_a_node_that_cannot_be_reached(house: House) -> None:
+    house.scripts[0] = lambda _: None
+    client = house.open()
+    client.launch(order())
+    until(lambda: run_of(client)["status"] == "RUNNING")
+    agent = house.agent("hello", 0)
+    agent.fall_silent()
+    client.cancel("hello", [1])
+    house.clock.ahead += 31
+    assert ended(client)["status"] == "CANCELLED"
+    assert client.deployment("hello")["nodes"][0]["state"] == "silent"
+    agent.quiet = False
+    until(lambda: "cancelled" in [event.get("phase") for event in agent.said] or agent.desired["run"] is None)
+    until(lambda: client.deployment("hello")["nodes"][0]["state"] == "live")
+
+
+def test_an_order_that_is_sent_again_is_one_order(house: House) -> None:
+    client = house.open()
+    once = order()
+    once["run"]["call"] = "one call"
+    assert client._data("POST", "/v1/deployments", once) == {"name": "hello", "run": 1}
+    assert client._data("POST", "/v1/deployments", once) == {"name": "hello", "run": 1}
+    once["run"]["call"] = "another"
+    for _ in range(2):
+        assert client._data("POST", "/v1/deployments/hello/runs", once) == {"run": 2}
+    assert len(client.runs("hello")) == 2
+
+
 def test_a_notice_replaces_that_node_and_the_gang_goes_on(house: House) -> None:
     house.scripts = {rank: (lambda run: 0 if run["attempt"] == 2 else None) for rank in range(2)}
     client = house.open()

@@ -81,14 +81,15 @@ def test_a_contact_falls_silent_by_time_or_by_hanging_up() -> None:
     presence = Presence()
     assert not presence.silent("n", 100.0)
     assert presence.silent("n", 100.0 + LEASE_S)
-    contact = presence.heard("n", 200.0)
+    contact = presence.heard("n", 200.0, 5.0)
     presence.broke_off("n", contact.calls, 201.0)
     assert not presence.silent("n", 201.0)
     assert presence.silent("n", 201.0 + HUNG_UP_S)
     # Its next call came before the server saw the old one break: it is not silent.
-    presence.heard("n", 210.0)
+    presence.heard("n", 210.0, 6.0)
     presence.broke_off("n", contact.calls - 1, 211.0)
     assert not presence.silent("n", 220.0)
+    assert (presence.last("n"), presence.last("other")) == (6.0, None)
 
 
 def test_a_ring_between_looking_and_waiting_is_not_missed() -> None:
