@@ -1,4 +1,4 @@
-"""The entry: `agent.py MANIFEST` runs the agent of a node, `agent.py shim ...` one shim (started by the agent itself)."""
+"""The entry: `agent.py MANIFEST` runs the agent of a node, `agent.py shim ...` one shim (the agent starts it)."""
 
 from __future__ import annotations
 

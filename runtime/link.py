@@ -68,7 +68,7 @@ class Caller:
         timeout: float = PATIENCE_S,
         into: Optional[Callable[[bytes], None]] = None,
     ) -> Answer:
-        """One call; a kept connection that turns out to be dead is replaced once. `into` takes a 200's body in pieces."""
+        """One call; a dead kept connection is replaced once. `into` takes a 200's body in pieces."""
         while True:
             kept = self._connection is not None
             try:
@@ -178,6 +178,19 @@ class Control:
                 continue
             break
         return self._judged(answer)
+
+    def fetch(self, digest: str, into: Callable[[bytes], None]) -> None:
+        """Pass a blob on in pieces. Raises LookupError when control has none, OSError to try again."""
+        caller = self.caller()
+        try:
+            self.call(caller, "GET", f"/v1/blobs/{digest}", timeout=60.0, into=into)
+        except (Refused, Stopped, http.client.HTTPException) as error:
+            kind = (
+                FileNotFoundError if isinstance(error, Refused) and error.status == 404 else ConnectionError
+            )
+            raise kind(f"{digest[:12]}: {error}") from error
+        finally:
+            caller.close()
 
     def path(self, rest: str) -> str:
         return f"/v1/nodes/{quote(self.node, safe='')}/{rest}"

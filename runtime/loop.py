@@ -11,13 +11,13 @@ import json
 import os
 import queue
 import select
-import shutil
 import signal
 import sys
 import threading
 from typing import Any, Callable, Optional
 
 from runtime import cgroup, machine, mounts, phases
+from runtime.attempts import Attempts, Place
 from runtime.deadman import Deadman, boot_id, now
 from runtime.journal import Journal
 from runtime.link import Control, Sync
@@ -38,7 +38,7 @@ class Agent:
     def __init__(self, manifest: dict[str, Any]) -> None:
         self.manifest = manifest
         self.folder = manifest["state"]
-        os.makedirs(os.path.join(self.folder, "runs"), mode=0o700, exist_ok=True)
+        self.attempts = Attempts(self.folder, manifest["node"])
         self.boot_id = boot_id()
         self.journal = Journal(os.path.join(self.folder, "journal"))
         self.deadman = Deadman(os.path.join(self.folder, "heard"), manifest["deadman_s"])
@@ -115,14 +115,8 @@ class Agent:
         """A phase event with the sizes of the logs of the parts that ended."""
         if said.kind != "phase":
             return said.fields
-        sizes = {}
-        for part in ("setup", "run"):
-            place = self._place(part, said.fields["run"], said.fields["attempt"])
-            record = phases.exit_record(place)
-            if record is not None:
-                sizes[part] = record["log_bytes"]
-            elif said.fields["phase"] in machine.TERMINAL and os.path.exists(place.log):
-                sizes[part] = os.path.getsize(place.log)
+        key, over = (said.fields["run"], said.fields["attempt"]), said.fields["phase"] in machine.TERMINAL
+        sizes = self.attempts.log_sizes(key, over)
         return {**said.fields, "log_bytes": sizes} if sizes else said.fields
 
     def _wait(self) -> None:
@@ -156,25 +150,15 @@ class Agent:
 
     def _resume(self) -> None:
         rebooted = self.journal.boot_id not in (None, self.boot_id)
-        for run, attempt, part in self._parts_on_disk():
-            place = self._place(part, run, attempt)
+        for run, attempt, part in self.attempts.parts():
+            place, current = self.attempts.place((run, attempt), part), (run, attempt) == self.state.key
             self.shipper.watch((run, attempt, part), place.log)
-            record = phases.exit_record(place)
-            if record is None and (rebooted or (run, attempt) != self.state.key or not self.state.live):
-                record = {"log_bytes": os.path.getsize(place.log) if os.path.exists(place.log) else 0}
-            if record is not None:
-                self.shipper.finish((run, attempt, part), record["log_bytes"])
+            record = place.record
+            if record is not None or rebooted or not (current and self.state.live):
+                size = record["log_bytes"] if record else place.log_size
+                self.shipper.finish((run, attempt, part), size)
         boot = {"kind": "boot", "boot_id": self.boot_id, "reboot": rebooted}
         self._apply(*machine.resume(self.state, rebooted), first=boot)
-
-    def _parts_on_disk(self) -> list[tuple[int, int, str]]:
-        found = []
-        for name in os.listdir(os.path.join(self.folder, "runs")):
-            run, _, attempt = name.partition(".")
-            for part in ("setup", "run"):
-                if os.path.isdir(os.path.join(self.folder, "runs", name, part)):
-                    found.append((int(run), int(attempt), part))
-        return sorted(found)
 
     # --- what others report
 
@@ -205,16 +189,13 @@ class Agent:
 
     def on_shipped(self) -> None:
         """Control has all of a log: what older attempts left on disk goes once nothing of it is left to send."""
-        busy = {key[:2] for key in self.shipper.keys()} | {self.state.key}  # noqa: SIM118
-        for run, attempt, _ in self._parts_on_disk():
-            if (run, attempt) not in busy:
-                shutil.rmtree(self._attempt(run, attempt), ignore_errors=True)
+        self.attempts.clean({stream[:2] for stream in self.shipper.streams()} | {self.state.key})
 
     def compose(self) -> dict[str, Any]:
         """The body of a sync (called by its thread)."""
         state = self.state
         part = machine.PART.get(state.phase)
-        memory = cgroup.memory_bytes(cgroup.find(self._place(part).group)) if part else 0
+        memory = cgroup.memory_bytes(cgroup.find(self.attempts.place(state.key, part).group)) if part else 0
         observed = {
             "run": state.run or None,
             "attempt": state.attempt or None,
@@ -238,7 +219,7 @@ class Agent:
             error: Optional[str] = None
             try:
                 with _FETCHING:
-                    mounts.prepare(run, self.manifest, self._fetch_blob, lambda: self.state.key != key)
+                    mounts.prepare(run, self.manifest, self.control.fetch, lambda: self.state.key != key)
             except (mounts.Misfit, OSError) as problem:
                 error = str(problem)
             self.post(lambda: self.step(Fetched(*key, error)))
@@ -247,7 +228,7 @@ class Agent:
 
     def _do_start(self, effect: Do) -> None:
         place = self._place(effect.part)
-        record = phases.exit_record(place)
+        record = place.record
         try:
             self.shim = None if record else phases.claimed(place, self.boot_id)
             if record is None and self.shim is None:
@@ -268,15 +249,12 @@ class Agent:
             self._finish_log(effect.part)
             self.step(Lost("the record of how it ended is lost"))
 
-    def _start(self, place: phases.Place, part: str) -> phases.Shim:
+    def _start(self, place: Place, part: str) -> phases.Shim:
         run = self.run
         assert run is not None
-        own = self._place("setup").folder
-        exports, is_own = os.path.join(own, "exports"), True
-        if not os.path.exists(exports):
-            exports, is_own = os.path.join(self.folder, "exports"), False
+        exports, is_own = self.attempts.exports(self.state.key)
         found = phases.read_exports(exports, run["secrets"]) if part == "run" else {}
-        attempt = self._attempt(*self.state.key)
+        attempt = self.attempts.path(self.state.key)
         values = phases.environment(run, part, self.manifest, attempt, found, is_own)
         limit = self.manifest.get("limits", {}).get("memory_bytes", 0)
         cwd = os.path.join(self.manifest["home"], "sky_workdir")
@@ -292,7 +270,7 @@ class Agent:
         grace = self.state.wanted.grace_s if self.state.wanted else 10.0
         if self.state.stopping == "preempted":
             grace = max(0.0, left - MARGIN_S) if left is not None else grace
-            _put(os.path.join(self._attempt(*self.state.key), "notice"), f"{grace:.0f}\n")
+            self.attempts.notify(self.state.key, grace)
         moment = now() + (0.0 if effect.now else grace)
         self.kill_at = moment if self.kill_at is None else min(moment, self.kill_at)
         if effect.now:
@@ -326,7 +304,7 @@ class Agent:
         assert self.shim is not None
         self.shim.close()
         self.shim = self.kill_at = None
-        record = phases.exit_record(place)
+        record = place.record
         if record is not None:
             self._ended(part, record)
             return
@@ -342,20 +320,15 @@ class Agent:
         self._look_at_progress()
         self.shipper.finish((*self.state.key, part), record["log_bytes"])
         if part == "setup" and record["exit_code"] == 0:
-            own = os.path.join(self._place("setup").folder, "exports")
-            with contextlib.suppress(OSError):
-                shutil.copyfile(own, os.path.join(self.folder, "exports.new"))
-                os.replace(os.path.join(self.folder, "exports.new"), os.path.join(self.folder, "exports"))
+            self.attempts.keep_exports(self.state.key)
         facts = {name: record[name] for name in ("exit_code", "signal", "oom", "peak_memory_bytes")}
         self.step(Ended(*self.state.key, part, facts, record["error"] or None))
 
     def _finish_log(self, part: str) -> None:
-        place = self._place(part)
-        size = os.path.getsize(place.log) if os.path.exists(place.log) else 0
-        self.shipper.finish((*self.state.key, part), size)
+        self.shipper.finish((*self.state.key, part), self._place(part).log_size)
 
     def _look_at_progress(self) -> None:
-        found = last_progress(os.path.join(self._attempt(*self.state.key), "progress"))
+        found = last_progress(self.attempts.path(self.state.key, "progress"))
         if found is not None and found != self.progress:
             first = self.progress is None
             self.progress = found
@@ -379,22 +352,8 @@ class Agent:
     def _knows(self) -> bool:
         return self.run is not None and _key(self.run) == self.state.key
 
-    def _attempt(self, run: int, attempt: int) -> str:
-        return os.path.join(self.folder, "runs", f"{run}.{attempt}")
-
-    def _place(self, part: str, run: int = 0, attempt: int = 0) -> phases.Place:
-        run, attempt = (run, attempt) if run else self.state.key
-        group = f"skywright-{self.manifest['node']}-{run}.{attempt}-{part}"
-        return phases.Place(os.path.join(self._attempt(run, attempt), part), group.replace("/", "-"))
-
-    def _fetch_blob(self, digest: str, into: Callable[[bytes], None]) -> None:
-        caller = self.control.caller()
-        try:
-            self.control.call(caller, "GET", f"/v1/blobs/{digest}", timeout=60.0, into=into)
-        except Exception as error:
-            raise OSError(f"{digest[:12]}: {error}") from error
-        finally:
-            caller.close()
+    def _place(self, part: str) -> Place:
+        return self.attempts.place(self.state.key, part)
 
 
 _FETCHING = threading.Lock()
@@ -424,13 +383,6 @@ def _resident() -> int:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 0
-
-
-def _put(path: str, text: str) -> None:
-    with contextlib.suppress(OSError):
-        with open(path + ".new", "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(path + ".new", path)
 
 
 def main(args: list[str]) -> int:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import random
 import shutil
 import tarfile
+import time
 from typing import Any, Callable, Mapping, Optional
 
 from runtime.phases import target
@@ -34,7 +37,7 @@ def prepare(
         if before.get("mark") == mark:
             continue
         archive = os.path.join(notes, "archive")
-        _download(entry["digest"], archive, fetch)
+        _download(entry["digest"], archive, fetch, cancelled)
         try:
             names = _unpack(archive, place, entry["kind"], manifest.get("kept"))
         except (tarfile.TarError, EOFError, ValueError) as error:
@@ -71,15 +74,28 @@ def link_checkpoint(place: str, kept: Optional[str]) -> None:
     os.symlink(kept, place)
 
 
-def _download(digest: str, path: str, fetch: Fetch) -> None:
-    total = hashlib.sha256()
-    with open(path, "wb") as file:
+def _download(digest: str, path: str, fetch: Fetch, cancelled: Callable[[], bool]) -> None:
+    pause_s = 0.1
+    while True:
+        total = hashlib.sha256()
+        with open(path, "wb") as file:
 
-        def take(piece: bytes) -> None:
-            total.update(piece)
-            file.write(piece)
+            def take(piece: bytes, total: Any = total, file: Any = file) -> None:
+                if cancelled():
+                    raise Misfit("given up")
+                total.update(piece)
+                file.write(piece)
 
-        fetch(digest, take)
+            try:
+                fetch(digest, take)
+                break
+            except LookupError as error:
+                raise Misfit(str(error)) from None
+            except OSError as error:
+                if cancelled() or error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+        time.sleep(pause_s * random.uniform(0.5, 1.0))
+        pause_s = min(5.0, pause_s * 2)
     if total.hexdigest() != digest:
         raise Misfit(f"the archive {digest[:12]} arrived damaged")
 

@@ -1,4 +1,4 @@
-"""Runs the parts of a task, setup and run: their shell, their environment, their shim; finds them again after a restart."""
+"""Runs the parts of a task, setup and run: their shell, environment and shim; finds them after a restart."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import shutil
 import signal
 import subprocess
 import sys
-from typing import Any, Mapping, NamedTuple, Optional
+from typing import Any, Mapping, Optional
 
 from runtime import cgroup
+from runtime.attempts import Place
 from runtime.shim import ENCODINGS, EXPORTS_FD, PLACEHOLDER
 
 LONGEST = 131072
@@ -85,29 +86,8 @@ class Shim:
         self.pidfd = -1
 
 
-class Place(NamedTuple):
-    """Where one part of one attempt lives on disk, and the name of its control groups."""
-
-    folder: str
-    group: str
-
-    @property
-    def log(self) -> str:
-        return os.path.join(self.folder, "log")
-
-
-def exit_record(place: Place) -> Optional[dict[str, Any]]:
-    """How the part ended, once it has."""
-    try:
-        with open(os.path.join(place.folder, "exit"), encoding="utf-8") as file:
-            found = json.load(file)
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
 def claimed(place: Place, boot_id: str) -> Optional[Shim]:
-    """The shim that claimed the part (it may have ended); None when none has. Raises Unfit when it was before a reboot."""
+    """The shim that claimed the part (it may have ended); None when none has. Raises Unfit after a reboot."""
     try:
         with open(os.path.join(place.folder, "claim"), encoding="ascii") as file:
             pid, start, boot = file.read().split()

@@ -1,12 +1,13 @@
 """One process per part of a task: owns the job's pipe, writes its bytes to the log, waits, records how it ended.
 
 It outlives the agent and imports next to nothing, so that it stays small. `main` is given FOLDER, group name, memory
-limit in bytes (0: none), most bytes the log may hold on disk, working directory and the job's command; its standard
-input holds the environment as `NAME=VALUE NUL ...`, an empty item, the secrets in the same form, an empty item and the
-word `end` (without it the agent died while writing), so that neither command lines nor files ever hold a secret. In FOLDER it leaves, each written whole or not at all: `claim` (who runs this
-part: pid, start ticks, boot id), `log`, `exit` (a JSON object) and `exports` (what the job's
-shell exported at its end, secrets replaced by their names). A part whose claim exists is never run again.
-SIGTERM to the shim goes to the job's process group; SIGUSR1 kills everything the job started.
+limit in bytes (0: none), most bytes the log may hold on disk, working directory and the job's command. Its standard
+input holds the environment as `NAME=VALUE NUL ...`, an empty item, the secrets in the same form, an empty item and
+the word `end` (without it the agent died while writing): neither command lines nor files ever hold a secret.
+In FOLDER it leaves, each written whole or not at all: `claim` (who runs this part: pid, start ticks, boot id), `log`,
+`exit` (a JSON object) and `exports` (what the job's shell exported at its end, secrets replaced by their names).
+A part whose claim exists is never run again. SIGTERM to the shim goes to the job's process group; SIGUSR1 kills
+everything the job started.
 """
 
 from __future__ import annotations
@@ -275,7 +276,7 @@ def _become(
         for number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.execve(command[0], command, environment)
+        os.execve(command[0], command, environment)  # noqa: S606 - the job is what this process is for
     except BaseException as error:
         os.write(failure, str(error).encode("utf-8", "replace")[:1000])
     finally:

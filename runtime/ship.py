@@ -61,7 +61,7 @@ class Shipper(threading.Thread):
             self._streams[key].final = size
             self._changed.set()
 
-    def keys(self) -> list[tuple[int, int, str]]:
+    def streams(self) -> list[tuple[int, int, str]]:
         """The logs that are still being shipped."""
         return list(self._streams)
 

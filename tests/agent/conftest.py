@@ -27,6 +27,18 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 20.0
+PYTHON = os.environ.get("SKYWRIGHT_TEST_PYTHON", sys.executable)
+"""The interpreter of the nodes: name another to try the agent on it."""
+
+DAEMON = """python3 - <<'E'
+import os, time
+if os.fork(): os._exit(0)
+os.setsid()
+if os.fork(): os._exit(0)
+time.sleep(600)
+E
+echo done
+"""
 
 
 def schema(name: str) -> Any:
@@ -294,7 +306,7 @@ class Node:
         path.write_text(json.dumps(self.manifest))
         with open(self.folder / "agent.txt", "ab") as said:
             self.process = subprocess.Popen(
-                [*self.prefix, sys.executable, "-I", "-S", "-E", str(self.agent / "agent.py"), str(path)],
+                [*self.prefix, PYTHON, "-I", "-S", "-E", str(self.agent / "agent.py"), str(path)],
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
@@ -434,6 +446,7 @@ def node(new_node: Callable[[str], Node]) -> Node:
 class Kit:
     """The helpers as one fixture: test modules cannot import from a conftest."""
 
+    DAEMON = DAEMON
     until, order, packed = staticmethod(until), staticmethod(order), staticmethod(packed)
 
 

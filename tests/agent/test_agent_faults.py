@@ -1,4 +1,4 @@
-"""What can be killed, cut, refused or repeated: the job runs once, no byte is lost, and the node does what is wanted."""
+"""What can be killed, cut, refused or repeated: the job runs once, no byte is lost, the node does what is wanted."""
 
 from __future__ import annotations
 
@@ -122,7 +122,12 @@ def test_a_reboot_is_unknown(control, node, kit):
 
 
 def test_cancel_gives_time_to_save(control, node, kit):
-    script = "python3 -c \"import signal,time,sys\nsignal.signal(15, lambda *_: (print('saved'), sys.exit(0)))\nprint('up', flush=True)\ntime.sleep(600)\"\necho must not come"
+    script = """python3 -c '
+import signal, sys, time
+signal.signal(15, lambda *_: (print("saved"), sys.exit(0)))
+print("up", flush=True)
+time.sleep(600)'
+echo must not come"""
     run = kit.order(script)
     control.want(run)
     node.start()
@@ -329,8 +334,7 @@ def test_a_part_is_not_stopped_by_a_process_that_keeps_the_pipe(control, node, k
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs to hide the control groups")
 def test_without_control_groups_the_process_tree_is_killed(control, node, kit, monkeypatch):
     node.prefix = ["unshare", "-m", "sh", "-c", 'umount -l /sys/fs/cgroup 2>/dev/null; exec "$@"', "sh"]
-    leak = 'python3 -c "import os,time\nif os.fork(): os._exit(0)\nos.setsid()\nif os.fork(): os._exit(0)\ntime.sleep(600)"; echo done'
-    control.want(kit.order(leak))
+    control.want(kit.order(kit.DAEMON))
     node.start()
     assert control.ended()["phase"] == "succeeded"
     kit.until(lambda: node.processes() == [])

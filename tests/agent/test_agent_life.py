@@ -212,6 +212,7 @@ def test_files_are_made_to_match(control, node, kit):
     node.start()
     assert control.ended()["phase"] == "succeeded"
     assert control.phases() == ["fetching", "ready", "running", "succeeded"]
+    assert control.refuse == []
     assert control.whole_log() == b"12one fileran\n"
     control.want(kit.order("cat a.txt c.txt; find . -type f | sort", id=2, files=files(second)))
     assert control.ended(run=2)["phase"] == "succeeded"
@@ -329,8 +330,7 @@ def test_a_flood_arrives_whole_and_is_freed(control, node, kit):
 
 
 def test_what_a_job_leaves_behind_is_killed(control, node, kit):
-    leak = 'python3 -c "import os,time\nif os.fork(): os._exit(0)\nos.setsid()\nif os.fork(): os._exit(0)\ntime.sleep(600)"; echo done'
-    control.want(kit.order(leak))
+    control.want(kit.order(kit.DAEMON))
     node.start()
     assert control.ended()["phase"] == "succeeded"
     assert control.whole_log() == b"done\n"

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-LINE = b"a line of a log as programs write it, with a number 1234567890 and some more words to make it 115 bytes long, ok\n"
+LINE = (
+    b"a line of a log as programs write it, with a number 1234567890 and words to make it a hundred bytes\n"
+)
 
 
 def main() -> None:
