@@ -220,10 +220,11 @@ def _notice(control: Control, deployment: Deployment, node: Node, event: dict[st
             deployment,
             "notice",
             f"{node.label} will be taken away in {words.duration(seconds)}"
-            f" ({event.get('source') or deployment.cloud} notice); the task was told to save",
+            f" ({deployment.cloud} notice); the task was told to save",
             rank=node.rank,
             node=node.node,
             deadline_s=seconds,
+            source=event.get("source"),
         )
 
 
