@@ -21,7 +21,7 @@ from compiler.spec import StackSpec
 from skywright.control.app import application
 from skywright.control.client import Client
 from skywright.control.context import Control
-from skywright.control.server import Server
+from skywright.control.server import Server, bind
 from stacks.cloud import Failure, NodeFacts
 from stacks.operate import Kind, Request
 from stacks.process import Identity
@@ -393,7 +393,7 @@ class House:
         ready = threading.Event()
 
         def serve() -> None:
-            listening = socket.create_server(("127.0.0.1", 0))
+            listening = bind(0)
             control = Control(self.home, self.operations, lambda _: self.cloud, self.clock)  # type: ignore[arg-type, return-value]
             app = application(control, "token of the user", self.close)
             config = uvicorn.Config(
