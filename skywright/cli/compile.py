@@ -21,7 +21,7 @@ STYLES = {"chosen": screen.BOLD, "grey": screen.GREY}
 def run(values: Values) -> int:
     """Both verbs; which one it is stands in `values.verb`."""
     entry = read_entry(values, (_yaml(values.file),), values.cluster_name)
-    plan = make_plan(entry)
+    plan = make_plan(entry, secrets=False)
     if values.verb == "compile":
         return _compile(values, entry, plan)
     if values.json:

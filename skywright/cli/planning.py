@@ -15,13 +15,16 @@ if TYPE_CHECKING:
     from compiler.task import Task
 
 
-def make_plan(entry: Entry) -> Plan:
-    """The plan of an entry all of whose values are given. Raises Problems task/value-needed, plan/..."""
+def make_plan(entry: Entry, *, secrets: bool = True) -> Plan:
+    """The plan of an entry all of whose values are given. Raises Problems task/value-needed, plan/...
+
+    Who only reviews need not have the `secrets`: their values change neither choice nor stack.
+    """
     from compiler import search
     from compiler.load import missing
     from stacks import CLOUDS, cloud
 
-    needed = missing(entry.task)
+    needed = missing(entry.task, secrets=secrets)
     if needed:
         raise Problems(needed)
     offers = chain.from_iterable(cloud(name).offers() for name in CLOUDS)

@@ -90,8 +90,8 @@ def test_a_secret_reaches_the_job_and_nothing_else(sky: Sky) -> None:
         "  echo running; while :; do sleep 0.1; done\n"
     )
     env = {"TOKEN": canary}
-    sky.run("compile", task, "--out", str(sky.folder / "compiled"), env=env)
-    sky.run("preview", task, "--secret", "TOKEN", env=env)
+    sky.run("compile", task, "--out", str(sky.folder / "compiled"))
+    sky.run("preview", task)
     sky.run("launch", "-d", task, "--secret", "TOKEN", env=env)
     sky.wait_run("quiet", "RUNNING")
 
