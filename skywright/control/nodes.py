@@ -53,6 +53,8 @@ async def join(control: Control, node: str, body: dict[str, Any]) -> str:
     deployment = control.store.first(Deployment, name=facts.deployment, project=facts.project, ended=None)
     if deployment is None:
         raise Refused(409, f"there is no deployment {facts.deployment}", stop=True)
+    if facts.rank >= deployment.nodes_wanted:
+        raise Refused(409, f"{facts.deployment} has no rank {facts.rank}", stop=True)
     _make_room(control, deployment, facts, inventory)
     return _admit(control, deployment, facts, body)
 

@@ -203,8 +203,11 @@ class FakeAgent(threading.Thread):
     # What tests do to it.
 
     def die(self) -> None:
+        """Returns when nothing more will come from it."""
         self.dead = True
-        self._hang_up()
+        while self.is_alive() and self is not threading.current_thread():
+            self._hang_up()
+            self.join(0.01)
 
     def fall_silent(self) -> None:
         """Returns when nothing more will come from it."""
