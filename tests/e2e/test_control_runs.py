@@ -204,7 +204,9 @@ def test_a_rank_that_fails_because_another_died_is_no_failure(house: House) -> N
     until(lambda: run_of(client)["ranks"][0]["phase"] == "failed")
     house.clock.ahead += 40
     run = ended(client)
-    assert (run["status"], run["attempt"], run["failed_rank"]) == ("SUCCEEDED", 2, None)
+    assert (run["status"], run["attempt"], run["failed_rank"]) == ("SUCCEEDED", 2, None), chr(10).join(
+        texts(client)
+    )
 
 
 def test_restarted_control_goes_on_where_it_was(house: House) -> None:

@@ -42,7 +42,9 @@ def test_two_nodes_reach_each_other_by_address(sky: Sky) -> None:
 
 
 def test_a_failing_setup_stops_before_run(sky: Sky) -> None:
-    task = sky.task("name: broken\nresources: {infra: local}\nsetup: |\n  echo preparing\n  exit 3\nrun: echo never\n")
+    task = sky.task(
+        "name: broken\nresources: {infra: local}\nsetup: |\n  echo preparing\n  exit 3\nrun: echo never\n"
+    )
     up = sky.run("up", task, code=100)
     assert "preparing" in up.stdout
     assert "never" not in up.stdout
@@ -61,7 +63,11 @@ def test_the_first_failing_rank_is_named_and_the_others_are_stopped(sky: Sky) ->
     assert "[1] giving up" in up.stdout
     run = sky.deployment("gang")["run"]
     assert (run["status"], run["exit_code"], run["failed_rank"]) == ("FAILED", 42, 1)
-    assert {rank["rank"]: rank["phase"] for rank in run["ranks"]} == {0: "cancelled", 1: "failed", 2: "cancelled"}
+    assert {rank["rank"]: rank["phase"] for rank in run["ranks"]} == {
+        0: "cancelled",
+        1: "failed",
+        2: "cancelled",
+    }
     assert "1" in up.stderr
     assert "42" in up.stderr
 
@@ -96,7 +102,9 @@ def test_the_host_is_untouched(sky: Sky) -> None:
 
 
 def test_cancel_and_exit_codes(sky: Sky) -> None:
-    task = sky.task("name: long\nresources: {infra: local}\nrun: |\n  echo started\n  while :; do sleep 0.1; done\n")
+    task = sky.task(
+        "name: long\nresources: {infra: local}\nrun: |\n  echo started\n  while :; do sleep 0.1; done\n"
+    )
     sky.run("launch", "-d", task)
     sky.wait_run("long", "RUNNING")
     sky.run("logs", "long", "--status", code=101)
