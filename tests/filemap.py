@@ -9,7 +9,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 MAP = ROOT / "docs" / "files.md"
-HEAD = "# Every module and its job\n\nMade by `python -m tests.filemap` from the first line of each module's docstring.\n"
+HEAD = """\
+# Every module and its job
+
+Made by `python -m tests.filemap` from the first line of each module's docstring.
+"""
 
 
 def text() -> str:

@@ -93,7 +93,8 @@ def test_the_host_is_untouched(sky: Sky) -> None:
     marker = f"skywright-e2e-{sky.folder.name}"
     task = sky.task(
         "name: messy\nresources: {infra: local}\n"
-        f"setup: |\n  echo changed > /etc/{marker}\n  echo changed > /tmp/{marker}\nrun: cat /etc/{marker} /tmp/{marker}\n"
+        f"setup: |\n  echo changed > /etc/{marker}\n  echo changed > /tmp/{marker}\n"
+        f"run: cat /etc/{marker} /tmp/{marker}\n"
     )
     up = sky.run("up", task)
     assert up.stdout.count("changed") == 2
