@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +26,11 @@ HIT = (("control",), ("provider", "engine", "operation", "control"))
 
 
 @pytest.fixture
-def house(sky: Sky, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sky]:
+def house(sky: Sky, monkeypatch: pytest.MonkeyPatch) -> Sky:
     """This process as the user's: the client and the inventory look into the user's home."""
     for name in ("HOME", "SKYWRIGHT_HOME", "SKYWRIGHT_CACHE"):
         monkeypatch.setenv(name, sky.env[name])
-    yield sky
+    return sky
 
 
 def order(env: dict[str, str], name: str) -> dict[str, Any]:
@@ -55,7 +54,7 @@ def alive(sky: Sky, name: str) -> Counter[int]:
 
 
 def life(sky: Sky, name: str, point: Point, kind: str) -> list[str]:
-    """Launch with the killer around, let control die at the point, and see the wished state; the calls that were made."""
+    """Launch with the killer around and see the wished state in the end; the calls that were made."""
     killer = Killer(sky.folder / f"killer-{name}", point)
     Client.connect(sky.home).launch(order(killer.env, name))
     run = sky.wait_run(name, "SUCCEEDED", "FAILED", "CANCELLED")
