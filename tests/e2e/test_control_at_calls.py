@@ -79,7 +79,8 @@ def test_control_killed_at_a_create(house: Sky, targets: tuple[str, ...]) -> Non
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 def test_control_killed_around_every_call(house: Sky) -> None:
-    calls = life(house, "counted", NEVER, "down")
+    calls = life(house, "counted", NEVER, "up")
+    house.run("down", "-y", "counted")
     hit = 0
     for number in range(1, len(calls) + 1):
         for when in ("before", "after"):
