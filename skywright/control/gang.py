@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from compiler import recovery
 from compiler.recovery import Done, GiveUp, Move, Replace
-from skywright.control import breaker, words
+from skywright.control import breaker, operations, words
 from skywright.control.context import Control
 from skywright.control.desired import current_run, secrets_scope
 from skywright.control.logbook import Part
@@ -84,6 +84,8 @@ def _begin_or_drop(control: Control, deployment: Deployment, run: Run) -> None:
         return
     if deployment.applied is not None and deployment.applied != deployment.digest:
         return  # the nodes are about to change
+    if operations.unfinished(control, run.uid):
+        return  # a node that joined early may be one that a killed operation left and that its successor removes
     by_rank = {
         node.rank: node
         for node in control.store.find(Node, uid=run.uid, revoked=None, state="up")
