@@ -15,19 +15,27 @@ if TYPE_CHECKING:
     from compiler.task import Task
 
 
-def make_plan(entry: Entry) -> Plan:
-    """The plan of an entry all of whose values are given. Raises Problems task/value-needed, plan/..."""
+def make_plan(entry: Entry, *, refuse: bool = True) -> Plan:
+    """The plan of an entry all of whose values are given. Raises Problems task/value-needed, plan/...
+
+    With `refuse` also for what cannot run yet; `explain` tells that beside its plan.
+    """
     from compiler import search
     from compiler.load import missing
+    from compiler.runnable import not_enabled, refusals
     from stacks import CLOUDS, cloud
 
     needed = missing(entry.task)
     if needed:
         raise Problems(needed)
+    refused = refusals(entry.task)
+    if refuse and refused:
+        raise Problems(refused)
     offers = chain.from_iterable(cloud(name).offers() for name in CLOUDS)
     plan = search.plan(entry.task, offers, name=entry.name, enabled=frozenset(CLOUDS), avoid=())
     if not plan.placements:
-        raise Problems(search.no_offer(entry.task, plan))
+        closed = not_enabled(entry.task, frozenset(CLOUDS))
+        raise Problems((*closed, *refused, search.no_offer(entry.task, plan)))
     return plan
 
 

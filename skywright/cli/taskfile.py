@@ -48,6 +48,11 @@ def read_entry(values: Values, words: Sequence[str], name: str | None) -> Entry:
         command = words[0] if len(words) == 1 else " ".join(words)
         content, shown = json.dumps({"run": command}, ensure_ascii=False).encode(), "command"
     task = load(content, shown, clouds=tuple(CLOUDS), overrides=over)
+    if task.hints and not values.json:
+        from skywright.cli import screen
+
+        for hint in task.hints:
+            screen.remark("hint", hint)
     if name is None:
         name = task.deployment if is_file(words) or task.name else _fresh_name()
     return Entry(task, name, is_file(words))
