@@ -216,6 +216,13 @@ VERBS: tuple[Verb, ...] = (
         (JSON,),
     ),
     Verb(
+        "migrate",
+        "Rewrite old forms of task files; comments stay",
+        "migrate",
+        (Positional("files", "task files", many=True),),
+        (Flag("dryrun", "only say what would change"), JSON),
+    ),
+    Verb(
         "status",
         "Show deployments: state, place, cost and last event",
         "status",
