@@ -16,6 +16,10 @@ INTERNAL = ("file_mounts_mapping", "volume_mounts", "_metadata")
 """What SkyPilot writes for itself."""
 
 
+LOGIN = ("SKYPILOT_DOCKER_USERNAME", "SKYPILOT_DOCKER_PASSWORD", "SKYPILOT_DOCKER_SERVER")
+"""Variables that log in to a registry of images."""
+
+
 def workdir(value: Any, filling: Filling, notes: Notes) -> tuple[str | None, Repository | None]:
     """A folder of the user's machine, or a repository."""
     if isinstance(value, Mapping):
@@ -43,6 +47,19 @@ def kept_secrets(given: Iterable[Any], notes: Notes) -> tuple[KeptSecret, ...]:
             notes.note("task/wrong-value", message, at, "for example `mount_path: /etc/tls/key.pem`")
         found.append(KeptSecret(name.removeprefix("secrets:"), path))
     return tuple(found)
+
+
+def check_login(envs: Mapping[str, Any], secrets: Mapping[str, Any], notes: Notes) -> None:
+    """The login for a registry of images is three variables in one place."""
+    for kind, given, other in (("envs", envs, secrets), ("secrets", secrets, envs)):
+        there = [name for name in LOGIN if name in given]
+        if there and len(there) < len(LOGIN):
+            lacking = ", ".join(f"`{name}`" for name in LOGIN if name not in given)
+            split = any(name in other for name in LOGIN)
+            hint = "all three stand in `envs`, or all in `secrets`" if split else f"add {lacking}"
+            message = "a login for images is given in part"
+            notes.note("task/missing-field", message, (kind, there[0]), hint, True)
+            return
 
 
 def sync(value: Mapping[str, Any] | None) -> Sync | None:

@@ -124,6 +124,7 @@ def _task(data: Mapping[str, Any], over: Mapping[str, Any], notes: Notes, clouds
     envs = _values(data, "envs", notes)
     secrets, kept = _secrets(data, notes)
     _shared(envs, secrets, notes)
+    fields.check_login(envs, secrets, notes)
     filling = Filling(envs)
     wanted = filling.settled(data.get("resources") or {})
     options, ordered = requirements.read(wanted, filling.settled(over.get("resources") or {}), notes, clouds)

@@ -101,6 +101,7 @@ def _storage(data: Mapping[str, Any], path: Path, notes: Notes) -> Storage:
             notes.note("task/conflicting-fields", message, (*path, "store"), "leave `store` out")
     if store != "VOLUME":
         _check_named(name, sources, mode, path, notes)
+    _check_mode(data, mode, path, notes)
     encryption = data.get("encryption")
     return Storage(
         name=name,
@@ -113,6 +114,21 @@ def _storage(data: Mapping[str, Any], path: Path, notes: Notes) -> Storage:
         config=data.get("config") or {},
         internal={key: data[key] for key in _INTERNAL if key in data},
     )
+
+
+def _check_mode(data: Mapping[str, Any], mode: str, path: Path, notes: Notes) -> None:
+    """Details are of one mode."""
+    config = data.get("config") or {}
+    for at, value, wanted in (
+        ((*path, "type"), data.get("type"), "MOUNT_CACHED"),
+        ((*path, "config", "mount_cached"), config.get("mount_cached"), "MOUNT_CACHED"),
+        ((*path, "config", "mount"), config.get("mount"), "MOUNT"),
+    ):
+        if value is not None and mode != wanted:
+            message = f"`{at[-1]}` is of `mode: {wanted}`, and the mode is {mode}"
+            notes.note(
+                "task/conflicting-fields", message, at, f"write `mode: {wanted}`, or leave it out", True
+            )
 
 
 def _check_named(name: str | None, sources: tuple[str, ...], mode: str, path: Path, notes: Notes) -> None:

@@ -172,7 +172,9 @@ def _single(option: Option, notes: Notes, enabled: Sequence[str]) -> Requirement
 
 def _with(one: Requirements, card: Accelerator | MemoryOf) -> Requirements:
     if isinstance(card, Accelerator):
-        return replace(one, accelerator=card)
+        # Nobody else sells TPUs by name.
+        cloud = one.cloud or ("gcp" if card.name.startswith("tpu-") else None)
+        return replace(one, accelerator=card, cloud=cloud)
     return replace(one, accelerator_memory=card)
 
 

@@ -35,6 +35,10 @@ def service(data: Mapping[str, Any], notes: Notes) -> Service:
         message = "questions per second by accelerator need another load balancing policy"
         hint = "write `load_balancing_policy: instance_aware_least_load`"
         notes.note("task/conflicting-fields", message, ("service", "replica_policy"), hint, True)
+    if balancing == "instance_aware_least_load" and not policy.target_qps_by:
+        message = "this load balancing policy wants questions per second by accelerator"
+        hint = "write `target_qps_per_replica` as a mapping, such as `{H100: 20}`"
+        notes.note("task/conflicting-fields", message, ("service", "load_balancing_policy"), hint)
     return Service(
         probe=_probe(data.get("readiness_probe", "/"), notes),
         policy=policy,
