@@ -114,9 +114,9 @@ def test_fields_of_resources(text: str, field: str, wanted: Any) -> None:
         ("file_mounts: {/d: {name: b}}", "buckets", {"/d": Storage("b")}),
         (
             "file_mounts: {/d: {name: b, source: [~/a, ~/b], store: gcs, "
-            "mode: copy, persistent: no, type: dataset_ro}}",
+            "mode: Mount_Cached, persistent: no, type: dataset_ro}}",
             "buckets",
-            {"/d": Storage("b", ("~/a", "~/b"), "GCS", False, "COPY", "DATASET_RO")},
+            {"/d": Storage("b", ("~/a", "~/b"), "GCS", False, "MOUNT_CACHED", "DATASET_RO")},
         ),
         (
             "file_mounts: {/d: {source: 'gs://b', encryption: {key_id: k}}}",
