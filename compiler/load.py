@@ -26,9 +26,15 @@ HEADER = ("execution", "primary_tasks", "termination_delay", "inter_connection")
 
 
 def load(
-    content: bytes, file: str, *, clouds: Sequence[str], overrides: Mapping[str, Any] | None = None
+    content: bytes,
+    file: str,
+    *,
+    clouds: Sequence[str],
+    overrides: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> Task:
-    """The Task of a file's bytes. `clouds` are enabled; `overrides` has the shape of the file and wins.
+    """The Task of a file's bytes. `clouds` are enabled; `overrides` has the shape of the file and wins, `defaults`
+    has it too and holds where the file says nothing.
 
     Raises Problems with everything that is wrong at the first stage that finds something, and
     plan/not-runnable-yet for a file of several tasks: `compiler.pipeline` reads those.
@@ -38,10 +44,16 @@ def load(
         from compiler.pipeline import load_all, refusal
 
         raise Problems(refusal(load_all(content, file, clouds=clouds, overrides=overrides)))
-    return load_document(found[0], clouds=clouds, overrides=overrides)
+    return load_document(found[0], clouds=clouds, overrides=overrides, defaults=defaults)
 
 
-def load_document(read: Source, *, clouds: Sequence[str], overrides: Mapping[str, Any] | None = None) -> Task:
+def load_document(
+    read: Source,
+    *,
+    clouds: Sequence[str],
+    overrides: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> Task:
     """The Task of one document. Raises Problems as `load` does."""
     contract = schemas.load("task.v1.json")
     notes = Notes(read)
@@ -61,6 +73,7 @@ def load_document(read: Source, *, clouds: Sequence[str], overrides: Mapping[str
                 message = f"`{name}` is of the header of several tasks"
                 notes.note("task/misplaced-field", message, (name,), hint, True)
     stop(notes)
+    data = _defaulted(data, normal(_plain(defaults or {}), contract))
     task = _task(_overridden(data, over), over, notes, clouds)
     stop(notes)
     return task
@@ -106,6 +119,27 @@ def _leaves(over: Mapping[str, Any]) -> list[Path]:
         else:
             found.append((name,))
     return found
+
+
+def _defaulted(data: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """`data` over the settings of user and project; a place that the task names drops their place."""
+    result = {**defaults, **data}
+    for name in _DEEP:
+        if isinstance(data.get(name), dict) and isinstance(defaults.get(name), dict):
+            result[name] = {**defaults[name], **data[name]}
+    mine, base = data.get("resources"), defaults.get("resources")
+    if not isinstance(mine, dict) or not isinstance(base, dict):
+        return result
+    resources = result["resources"]
+    if isinstance(base.get("labels"), dict) and isinstance(mine.get("labels"), dict):
+        resources["labels"] = {**base["labels"], **mine["labels"]}
+    options = [mine, *(mine.get("any_of") or ()), *(mine.get("ordered") or ())]
+    for group in (("infra", "cloud", "region", "zone"), ("accelerators", "gpus"), ("any_of", "ordered")):
+        if any(name in one for one in options for name in group):
+            result["resources"] = resources = {
+                name: value for name, value in resources.items() if name in mine or name not in group
+            }
+    return result
 
 
 def _overridden(data: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Writes docs/task-yaml.md from the schemas: each field's type, default, meaning, examples. `python -m tests.taskdoc`"""
+"""Writes docs/task-yaml.md from the schemas: type, default, meaning, examples. `python -m tests.taskdoc`"""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Made by `python -m tests.taskdoc` from `schemas/task.v1*.json`, which editors ca
 null is the same as leaving it out. A file that SkyPilot accepts is accepted here; what differs is in
 [migration.md](migration.md).
 
-*Changing it* says what a new value means for a deployment that lives. What stands behind **Not yet** is read and checked,
-and refused when the task is to run (`plan/not-runnable-yet`).
+*Changing it* says what a new value means for a deployment that lives. What stands behind **Not yet** is read and
+checked, and refused when the task is to run (`plan/not-runnable-yet`).
 
 A file of several documents (`---` between them) is a pipeline, whose tasks run one after the other, or with
 `execution: parallel` in its first document a group, whose tasks run together.

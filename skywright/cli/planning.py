@@ -31,12 +31,38 @@ def make_plan(entry: Entry, *, refuse: bool = True) -> Plan:
     refused = refusals(entry.task)
     if refuse and refused:
         raise Problems(refused)
-    offers = chain.from_iterable(cloud(name).offers() for name in CLOUDS)
-    plan = search.plan(entry.task, offers, name=entry.name, enabled=frozenset(CLOUDS), avoid=())
+    settings = entry.config
+    enabled = frozenset(name for name in CLOUDS if settings.clouds is None or name in settings.clouds)
+    regions = settings.regions
+    offers = (
+        offer
+        for offer in chain.from_iterable(cloud(name).offers() for name in CLOUDS)
+        if offer.cloud not in regions or offer.region in regions[offer.cloud]
+    )
+    plan = search.plan(entry.task, offers, name=entry.name, enabled=enabled, avoid=())
     if not plan.placements:
-        closed = not_enabled(entry.task, frozenset(CLOUDS))
+        closed = not_enabled(entry.task, enabled)
         raise Problems((*closed, *refused, search.no_offer(entry.task, plan)))
+    check_policy(entry, plan)
     return plan
+
+
+def check_policy(entry: Entry, plan: Plan) -> None:
+    """What user and project allow. Raises Problems policy/label-missing, policy/too-dear."""
+    policy, found = entry.config.policy, list[Problem]()
+    for name in policy.require_labels:
+        if any(name not in one.labels for one in entry.task.options):
+            place = entry.task.place("resources", "labels", key=True)
+            hint = f"add `labels: {{{name}: ...}}` to `resources`"
+            found.append(
+                Problem("policy/label-missing", f"every task here has the label `{name}`", place, hint)
+            )
+    most = policy.max_hourly_cost
+    if most is not None and plan.chosen.hourly > most:
+        says = f"`{entry.name}` costs {plan.chosen.hourly:.2f} USD/h, and {most:g} is the most that is allowed here"
+        found.append(Problem("policy/too-dear", says, hint="`skywright config` shows where this is set"))
+    if found:
+        raise Problems(found)
 
 
 def make_spec(entry: Entry, placement: Placement, project: str) -> StackSpec:

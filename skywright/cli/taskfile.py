@@ -6,12 +6,13 @@ import json
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compiler.problem import Problem, Problems
 from skywright.cli.arguments import Values
+from skywright.config import Config
 
 if TYPE_CHECKING:
     from compiler.task import Task
@@ -29,6 +30,7 @@ class Entry:
     task: Task
     name: str
     is_file: bool
+    config: Config = field(default_factory=lambda: Config())
 
 
 def read_entry(values: Values, words: Sequence[str], name: str | None) -> Entry:
@@ -41,13 +43,17 @@ def read_entry(values: Values, words: Sequence[str], name: str | None) -> Entry:
 
     if name is not None:
         check_name(name)
+    from skywright import config
+
     over = overrides(values)
     if is_file(words):
         content, shown = read_file(words[0]), words[0]
     else:
         command = words[0] if len(words) == 1 else " ".join(words)
         content, shown = json.dumps({"run": command}, ensure_ascii=False).encode(), "command"
-    task = load(content, shown, clouds=tuple(CLOUDS), overrides=over)
+    start = Path(words[0]).expanduser().absolute().parent if is_file(words) else None
+    settings = config.read(start)
+    task = load(content, shown, clouds=tuple(CLOUDS), overrides=over, defaults=settings.under_task())
     if task.hints and not values.json:
         from skywright.cli import screen
 
@@ -55,7 +61,7 @@ def read_entry(values: Values, words: Sequence[str], name: str | None) -> Entry:
             screen.remark("hint", hint)
     if name is None:
         name = task.deployment if is_file(words) or task.name else _fresh_name()
-    return Entry(task, name, is_file(words))
+    return Entry(task, name, is_file(words), settings)
 
 
 def is_file(words: Sequence[str]) -> bool:

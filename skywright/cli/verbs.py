@@ -223,6 +223,13 @@ VERBS: tuple[Verb, ...] = (
         (Flag("dryrun", "only say what would change"), JSON),
     ),
     Verb(
+        "config",
+        "Show every setting that holds here, and the file it comes from",
+        "config",
+        (Positional("file", "a task file, whose folder decides", optional=True),),
+        (JSON,),
+    ),
+    Verb(
         "status",
         "Show deployments: state, place, cost and last event",
         "status",
