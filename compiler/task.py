@@ -145,6 +145,9 @@ class Task:
         data["num_nodes"], data["file"] = self.num_nodes, self.file
         if redact and self.secrets:
             data["secrets"] = dict.fromkeys(self.secrets)
+        if redact:
+            for one in (data.get("requirements", {}), *data.get("alternatives", ())):
+                one.pop("internal", None)  # SkyPilot keeps a login in it
         if "requirements" in data:
             data["resources"] = data.pop("requirements")
         order = [*_ORDER, *sorted(set(data) - set(_ORDER))]

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 LIMIT = 2 * 1024 * 1024
 """Bytes of a task file that are read at all; the compiler refuses earlier."""
 
+DIRECT = ("instance_type", "image_id", "disk_tier", "network_tier", "local_disk", "job_recovery", "priority")
+"""Flags that have a field's name and take what it takes."""
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
@@ -143,7 +146,14 @@ def overrides(values: Values) -> dict[str, Any]:
         "accelerators": given.get("gpus"),
         "disk_size": given.get("disk_size"),
         "use_spot": given.get("use_spot"),
+        **{name: given.get(name) for name in DIRECT},
+        "ports": list(given.get("ports") or ()) or None,
     }
+    if given.get("git_url"):
+        top["workdir"] = {"url": given["git_url"], "ref": given.get("git_ref")}
+    elif given.get("git_ref"):
+        says = "`--git-ref` is of a repository, and none is given"
+        raise Problems(Problem("usage/flag-value", says, hint="name it with `--git-url`"))
     over: dict[str, Any] = {key: value for key, value in top.items() if value is not None}
     picked = {key: value for key, value in resources.items() if value is not None}
     if picked:
