@@ -24,7 +24,8 @@ from compiler.source import parse
 from compiler.task import VALID_NAME, Task, deployment_name
 
 CONTRACT = schemas.load("task.v1.json")
-FILES = sorted(Path(schemas.__file__).parent.glob("task.v1*.json"))
+FOLDER = Path(schemas.__file__).parent
+FILES = [*sorted(FOLDER.glob("task.v1*.json")), FOLDER / "config.v1.json"]
 REGISTRY: Registry[Any] = Registry().with_resources(
     (known["$id"], Resource.from_contents(known)) for known in (schemas.load(path.name) for path in FILES)
 )
