@@ -18,27 +18,44 @@ MOST = 10_000
 
 MAKERS = ("nvidia", "amd", "intel", "aws", "google", "qualcomm")
 
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,100}\Z")
 _MEMORY = re.compile(r"\d{1,9}\s*[GMT]B\+?\Z", re.IGNORECASE)
 
 
-def read(value: Any, notes: Notes, path: Path) -> tuple[Accelerator | MemoryOf, ...]:
-    """Each alternative of a field's value in its order; what is wrong is noted and left out."""
+OWN_NAMES = ("kubernetes", "slurm", "ssh")
+"""Clouds whose owner names the accelerators."""
+
+_GKE = re.compile(r"tpu-v[0-9][a-z0-9]*(?:-lite)?-(?:podslice|device|slice)\Z")
+
+
+def on_gke(name: str) -> bool:
+    """Is it a TPU by the name that Google's Kubernetes gives it?"""
+    return bool(_GKE.match(name))
+
+
+def read(
+    value: Any, notes: Notes, path: Path, *, any_name: bool = False
+) -> tuple[Accelerator | MemoryOf, ...]:
+    """Each alternative of a field's value in its order; what is wrong is noted and left out.
+
+    With `any_name` a name that nobody knows is one of the cluster's own.
+    """
     if value is None:
         return ()
     found = []
     if isinstance(value, Mapping):
         for name, count in value.items():
-            found.append(_one(name, count, notes, (*path, name), key=True))
+            found.append(_one(name, count, notes, (*path, name), any_name, key=True))
     elif isinstance(value, list):
         for index, text in enumerate(value):
-            found.append(_one(text, None, notes, (*path, index), key=False))
+            found.append(_one(text, None, notes, (*path, index), any_name, key=False))
     else:
-        found.append(_one(value, None, notes, path, key=False))
+        found.append(_one(value, None, notes, path, any_name, key=False))
     return tuple(dict.fromkeys(one for one in found if one is not None))
 
 
 def _one(
-    text: str, number: float | None, notes: Notes, path: Path, *, key: bool
+    text: str, number: float | None, notes: Notes, path: Path, any_name: bool, *, key: bool
 ) -> Accelerator | MemoryOf | None:
     parts = text.strip().split(":")
     if any(_MEMORY.match(part.strip()) for part in parts[:2]) and accelerators.canonical(parts[0]) is None:
@@ -55,6 +72,8 @@ def _one(
     number = count if number is None else number
     number = 1 if number is None else number
     known = accelerators.canonical(name)
+    if known is None and (on_gke(name.strip().lower()) or (any_name and _PLAIN.match(name.strip()))):
+        known = name.strip().lower() if on_gke(name.strip().lower()) else name.strip()
     if known is None:
         meant = accelerators.similar(name)
         hint = f"did you mean `{meant}`?" if meant else "`H100:8` is eight H100 on each node"

@@ -51,7 +51,8 @@ def read(
     found: list[Requirements] = []
     for option in options:
         value = option.data.get("accelerators")
-        cards = accelerated.read(value, notes, option.at("accelerators"))
+        own = where.named(option.data) in accelerated.OWN_NAMES
+        cards = accelerated.read(value, notes, option.at("accelerators"), any_name=own)
         in_order = isinstance(value, list) and len(cards) > 1
         if several and len(cards) > 1 and (ordered or in_order):
             message = "several accelerators in order cannot stand beside other alternatives"
@@ -172,9 +173,10 @@ def _single(option: Option, notes: Notes, enabled: Sequence[str]) -> Requirement
 
 def _with(one: Requirements, card: Accelerator | MemoryOf) -> Requirements:
     if isinstance(card, Accelerator):
-        # Nobody else sells TPUs by name.
-        cloud = one.cloud or ("gcp" if card.name.startswith("tpu-") else None)
-        return replace(one, accelerator=card, cloud=cloud)
+        if one.cloud is None and card.name.startswith("tpu-"):
+            # Nobody else sells TPUs by name.
+            one = replace(one, cloud="kubernetes" if accelerated.on_gke(card.name) else "gcp")
+        return replace(one, accelerator=card)
     return replace(one, accelerator_memory=card)
 
 

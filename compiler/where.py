@@ -45,6 +45,12 @@ def read(data: Mapping[str, Any], at: Callable[[str], Path], notes: Notes, enabl
     return (_cloud(cloud, at("infra"), notes, enabled) if cloud else None), region, zone
 
 
+def named(data: Mapping[str, Any]) -> str | None:
+    """The cloud that `data` names, known or not; None for any."""
+    text = str(data.get("infra") or data.get("cloud") or "").strip().partition("/")[0]
+    return clouds.canonical(text) if text not in ("", "*") else None
+
+
 def _cloud(text: str, path: Path, notes: Notes, enabled: Sequence[str]) -> str | None:
     name = clouds.canonical(text)
     if name in enabled or name in clouds.KNOWN:

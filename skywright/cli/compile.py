@@ -26,13 +26,16 @@ def run(values: Values) -> int:
     if values.verb == "compile":
         return _compile(values, entry, plan)
     if values.json:
-        screen.data(plan.to_data())
+        from compiler.runnable import refusals
+
+        refused = [problem.to_data() for problem in refusals(entry.task)]
+        screen.data({**plan.to_data(), "not_runnable_yet": refused})
     else:
         from compiler.explain import lines
 
         for line in lines(entry.task, plan):
             screen.out(screen.paint(line.text, STYLES[line.style]) if line.style in STYLES else line.text)
-    say_refused(entry.task)
+        say_refused(entry.task)
     return int(Exit.FINE)
 
 
