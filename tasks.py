@@ -47,7 +47,7 @@ PROJECT = (
 )
 
 if __name__ == "__main__":
-    sys.exit(main(name="invoke", extra=PROJECT))
+    sys.exit(main(name="./invoke", extra=PROJECT))
 else:
     from skywright.cli.collection import collection
 

@@ -79,11 +79,13 @@ def load_document(
     return task
 
 
-def missing(task: Task) -> tuple[Problem, ...]:
-    """One Problem for each env or secret still to be given; who explains or runs a task asks this first."""
+def missing(task: Task, *, secrets: bool = True) -> tuple[Problem, ...]:
+    """One Problem for each env (and, with `secrets`, secret) still to be given; who plans or runs a task asks first."""
     problems = []
     for name in task.needed():
         kind = "envs" if name in task.envs else "secrets"
+        if kind == "secrets" and not secrets:
+            continue
         flag = "--env" if kind == "envs" else "--secret"
         problems.append(
             Problem(

@@ -185,9 +185,7 @@ class Control:
         try:
             self.call(caller, "GET", f"/v1/blobs/{digest}", timeout=60.0, into=into)
         except (Refused, Stopped, http.client.HTTPException) as error:
-            kind = (
-                FileNotFoundError if isinstance(error, Refused) and error.status == 404 else ConnectionError
-            )
+            kind = LookupError if isinstance(error, Refused) and error.status == 404 else OSError
             raise kind(f"{digest[:12]}: {error}") from error
         finally:
             caller.close()

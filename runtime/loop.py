@@ -255,6 +255,7 @@ class Agent:
         exports, is_own = self.attempts.exports(self.state.key)
         found = phases.read_exports(exports, run["secrets"]) if part == "run" else {}
         attempt = self.attempts.path(self.state.key)
+        is_own = is_own or self.state.set_up == self.state.run
         values = phases.environment(run, part, self.manifest, attempt, found, is_own)
         limit = self.manifest.get("limits", {}).get("memory_bytes", 0)
         cwd = os.path.join(self.manifest["home"], "sky_workdir")

@@ -28,7 +28,10 @@ class Wanted(NamedTuple):
 
 
 class State(NamedTuple):
-    """One node. `stopping` is what the run will be called once its processes ended; `by` the node's own last moment."""
+    """One node. `stopping` is what the run will be called once its processes ended; `by` the node's own last moment.
+
+    `set_up` is the run whose setup succeeded here: its later attempts do not repeat it.
+    """
 
     run: int = 0
     attempt: int = 0
@@ -41,6 +44,7 @@ class State(NamedTuple):
     drained: bool = False
     leaving: Optional[str] = None
     by: Optional[float] = None
+    set_up: int = 0
 
     @property
     def key(self) -> tuple[int, int]:
@@ -168,7 +172,8 @@ def _enter(state: State, phase: str, **facts: Any) -> tuple[State, list[Effect]]
 
 
 def _after_fetch(state: State) -> str:
-    return "setup" if state.wanted is not None and state.wanted.setup else "ready"
+    wanted = state.wanted
+    return "setup" if wanted is not None and wanted.setup and state.set_up != wanted.run else "ready"
 
 
 def _on_desired(state: State, event: Desired) -> tuple[State, list[Effect]]:
@@ -197,6 +202,8 @@ def _on_ended(state: State, event: Ended) -> tuple[State, list[Effect]]:
     if state.stopping:
         return _enter(state._replace(stopping=None), state.stopping, **event.facts)
     fine = event.error is None and event.facts.get("exit_code") == 0
+    if fine and event.part == "setup":
+        state = state._replace(set_up=state.run)
     if fine:
         return _enter(state, "ready" if event.part == "setup" else "succeeded", **event.facts)
     part = "setup" if event.part == "setup" else None

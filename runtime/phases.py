@@ -11,9 +11,9 @@ import subprocess
 import sys
 from typing import Any, Mapping, Optional
 
-from runtime import cgroup
+from runtime import cgroup, redact
 from runtime.attempts import Place
-from runtime.shim import ENCODINGS, EXPORTS_FD, PLACEHOLDER
+from runtime.shim import EXPORTS_FD
 
 LONGEST = 131072
 """Bytes of one `NAME=VALUE` with its end that Linux still passes to a program."""
@@ -211,17 +211,13 @@ def read_exports(path: str, secrets: Mapping[str, str]) -> dict[str, str]:
             items = file.read().split(b"\0")
     except FileNotFoundError:
         return {}
-    back = [
-        (PLACEHOLDER % (form, name.encode()), encode(value.encode("utf-8", "surrogateescape")))
-        for name, value in secrets.items()
-        for form, encode in ENCODINGS
-    ]
+    known = redact.forms(
+        {name.encode(): value.encode("utf-8", "surrogateescape") for name, value in secrets.items()}
+    )
     found = {}
     for item in items:
-        for placeholder, secret in back:
-            item = item.replace(placeholder, secret)
-        name, equals, value = item.partition(b"=")
-        if equals and b"\x01skywright:" not in value and not name.startswith((b"SKYPILOT_", b"SKYWRIGHT_")):
+        name, equals, value = redact.show(item, known).partition(b"=")
+        if equals and not redact.hidden(value) and not name.startswith((b"SKYPILOT_", b"SKYWRIGHT_")):
             found[os.fsdecode(name)] = os.fsdecode(value)
     return found
 

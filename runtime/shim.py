@@ -12,7 +12,6 @@ everything the job started.
 
 from __future__ import annotations
 
-import binascii
 import contextlib
 import ctypes
 import errno
@@ -22,22 +21,13 @@ import select
 import signal
 import time
 
-from runtime import cgroup
+from runtime import cgroup, redact
 
 CHUNK = 1 << 20
 EXPORTS_FD = 187
 """Where the job's shell writes its environment at the end of setup; a number that scripts do not use for locks."""
 DRAIN_S = 2.0
 """How long the pipe is still read after everything that could write to it was killed."""
-PLACEHOLDER = b"\x01skywright:%s:%s\x01"
-ENCODINGS = (
-    (b"plain", lambda value: value),
-    (b"base64", lambda value: binascii.b2a_base64(value, newline=False)),
-    (
-        b"urlsafe",
-        lambda value: binascii.b2a_base64(value, newline=False).replace(b"+", b"-").replace(b"/", b"_"),
-    ),
-)
 
 
 def main(args: list[str]) -> int:
@@ -306,24 +296,13 @@ def _pairs(data: bytes) -> dict[bytes, bytes]:
 
 
 def _redacted(exports: bytes, before: dict[bytes, bytes], secrets: dict[bytes, bytes]) -> bytes:
-    """What the shell exported beyond `before`, every secret in it replaced by a placeholder, longest first."""
-    forms = sorted(
-        (
-            (encode(value), PLACEHOLDER % (form, name))
-            for name, value in secrets.items()
-            for form, encode in ENCODINGS
-            if value
-        ),
-        key=lambda pair: -len(pair[0]),
+    """What the shell exported beyond `before`, every form of a secret in it replaced by its name."""
+    known = redact.forms(secrets)
+    return b"\0".join(
+        name + b"=" + redact.hide(value, known)
+        for name, value in _pairs(exports).items()
+        if before.get(name) != value and name not in (b"_", b"SHLVL", b"PWD", b"OLDPWD")
     )
-    kept = []
-    for name, value in _pairs(exports).items():
-        if before.get(name) == value or name in (b"_", b"SHLVL", b"PWD", b"OLDPWD"):
-            continue
-        for secret, placeholder in forms:
-            value = value.replace(secret, placeholder)
-        kept.append(name + b"=" + value)
-    return b"\0".join(kept)
 
 
 def _claim(folder: str) -> bool:

@@ -41,7 +41,10 @@ def settle(user: Mapping[str, str]) -> Backend:
     root = home.home()
     state = root / "state"
     url = user.get("PULUMI_BACKEND_URL") or f"file://{state}"
-    embedded = url == f"file://{state}"
+    embedded = url.partition("?")[0] == f"file://{state}"
+    if embedded:
+        # Without: every file has one beside it that is written in place, and after a kill may be found empty.
+        url = f"file://{state}?metadata=skip"
     env = {name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")}
     env |= {
         "PULUMI_HOME": str(root / "pulumi"),
@@ -100,6 +103,24 @@ _EMPTY_PASSPHRASE = "v1:hyOqW3ohArs=:v1:7TxOuOoxJ4SZZFFT:q1m82v1BkHNf5sh+IcIXm0z
 """How Pulumi notes that the passphrase is empty: a salt, and a known text encrypted."""
 
 
+def repair(folder: Path, project: str, stack: str) -> None:
+    """Remove what a killed engine left half written of a stack in a file backend; the caller holds its lease.
+
+    The state itself is replaced in one step. The attributes beside each file are not, and an empty one makes the
+    file unreadable; without them it is read as it is.
+    """
+    pulumi = folder / ".pulumi"
+    mine = [
+        *pulumi.glob("*.attrs"),
+        *(pulumi / "stacks" / project).glob(f"{stack}.json.*"),
+        *(pulumi / "history" / project / stack).glob("*"),
+        *(pulumi / "locks" / "organization" / project / stack).glob("*"),
+    ]
+    for path in mine:
+        if path.suffix == ".tmp" or (path.suffix == ".attrs" and path.stat().st_size == 0):
+            path.unlink(missing_ok=True)
+
+
 def refused(error: OSError) -> Problem:
     """What the machine refused when state or an operation was to be written, as a Problem."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -114,7 +135,7 @@ def refused(error: OSError) -> Problem:
 def _folder(url: str) -> Path | None:
     if not url.startswith("file://"):
         return None
-    path = url.removeprefix("file://")
+    path = url.removeprefix("file://").partition("?")[0]
     folder = Path(path).expanduser()
     if not folder.is_absolute():
         raise Problems(

@@ -25,9 +25,9 @@ class Failure(Enum):
 class Probe:
     """How a node notices preemption, as data for the agent's manifest.
 
-    Polls `url` every `every_s` seconds with `headers` (after an optional `token` request: url, method, headers, and the
-    header its answer is sent back in). A 200 whose JSON member `member` is one of `values` means lost; `deadline` is the
-    member that holds the time (RFC 3339) at which the node goes.
+    Polls `url` every `every_s` seconds with `headers` (after an optional `token` request: url, method, headers, and
+    the header its answer is sent back in). A 200 whose JSON member `member` is one of `values` means lost; `deadline`
+    is the member that holds the time (RFC 3339) at which the node goes.
     """
 
     url: str

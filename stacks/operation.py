@@ -137,6 +137,8 @@ class Operation:
             killed = self._unclean = self._lease.previous is not None
             if self._lease.previous:
                 engine.end_leftovers(session.mark, self._lease.previous.engine)
+                if settled.folder:
+                    backend.repair(settled.folder, self.spec.project, self.spec.stack)
         state = session.state()
         if killed or (state and state.pending):
             with self._step("resume"):

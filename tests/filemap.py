@@ -9,14 +9,22 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 MAP = ROOT / "docs" / "files.md"
-HEAD = "# Every module and its job\n\nMade by `python -m tests.filemap` from the first line of each module's docstring.\n"
+HEAD = """\
+# Every module and its job
+
+Made by `python -m tests.filemap` from the first line of each module's docstring.
+"""
 
 
 def text() -> str:
     """The map as it should be now."""
-    listed = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     parts = [HEAD]
-    for folder, names in groupby(sorted(map(Path, listed.split()), key=lambda path: (path.parent, path.name)), lambda path: path.parent):
+    for folder, names in groupby(
+        sorted(map(Path, listed.split()), key=lambda path: (path.parent, path.name)), lambda path: path.parent
+    ):
         rows = [f"- `{path.as_posix()}` {_job(ROOT / path)}" for path in names if _job(ROOT / path)]
         if rows:
             parts.append(f"## {folder.as_posix()}/\n" + "\n".join(rows) + "\n")

@@ -55,7 +55,18 @@ def run(values: Any) -> int:
     else:
         failed += check_all()
     sys.stdout.flush()
-    command = [sys.executable, "-m", "pytest", "-n", WORKERS, *marks]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-n",
+        WORKERS,
+        "--dist",
+        "worksteal",
+        "--durations",
+        "10",
+        *marks,
+    ]
     if values.soak:
         command.append("--soak")
     if values.keyword:

@@ -26,7 +26,7 @@ def run(values: Values) -> int:
         if values.json:
             continue
         if idle_s is None:
-            screen.say(f"{deployment['name']}: stays until `skywright down {deployment['name']}`")
+            screen.say(f"{deployment['name']}: stays until `{screen.PROGRAM} down {deployment['name']}`")
         else:
             verb = "removed" if down else "stopped"
             screen.say(f"{deployment['name']}: {verb} after {screen.span(idle_s)} without a run")

@@ -51,7 +51,7 @@ def _engine() -> list[Line]:
 
     engine = install.find()
     if engine is None:
-        return [Line("engine", "none yet; the first `up` gets one", None, "skywright engine")]
+        return [Line("engine", "none yet; the first `up` gets one", None, f"{screen.PROGRAM} engine")]
     return [Line("engine", f"pulumi {engine.version}, {engine.how.value}", hint=engine.why)]
 
 

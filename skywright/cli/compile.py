@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,8 @@ STYLES = {"chosen": screen.BOLD, "grey": screen.GREY}
 def run(values: Values) -> int:
     """Both verbs; which one it is stands in `values.verb`."""
     entry = read_entry(values, (_yaml(values.file),), values.cluster_name)
-    plan = make_plan(entry, refuse=values.verb == "compile")
+    review = values.verb == "compile"
+    plan = make_plan(entry, secrets=not review, refuse=review)
     if values.verb == "compile":
         return _compile(values, entry, plan)
     if values.json:
@@ -58,6 +60,7 @@ def _yaml(word: str) -> str:
 
 def _compile(values: Values, entry: Entry, plan: Plan) -> int:
     from compiler.folder import files
+    from stacks import plugins
 
     named = project()
     specs = [make_spec(entry, placement, named) for placement in plan.placements]
@@ -65,13 +68,15 @@ def _compile(values: Values, entry: Entry, plan: Plan) -> int:
     out = Path(values.out).expanduser() if values.out else source.with_suffix(".compiled")
     made = files(plan, specs, project=named)
     _write(out, made)
+    # Plain Pulumi looks for our provider in its own cache, by exact version.
+    plugins.keep(Path(os.environ.get("PULUMI_HOME") or "~/.pulumi"))
     if values.json:
         data: dict[str, Any] = {"out": str(out), "files": sorted(made), "project": named}
         screen.data({**data, "stacks": [{"stack": spec.stack, "digest": spec.digest} for spec in specs]})
     else:
         for name in sorted(made):
             screen.out(str(out / name))
-        screen.say(f"{screen.plural(len(specs), 'stack')}; try: cd {out} && pulumi preview")
+        screen.say(f"{screen.plural(len(specs), 'stack')} to review; plain `pulumi preview` works in it too")
     return int(Exit.FINE)
 
 

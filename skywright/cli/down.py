@@ -22,6 +22,8 @@ def run(values: Values) -> int:
     found = meant(client, values.names, everything=bool(values.all), verb="down")
     if not confirm_many(found, values.names, yes=bool(values.yes), doing="remove"):
         return int(Exit.FINE)
+    if values.purge and not _purge_agreed(found, yes=bool(values.yes)):
+        return int(Exit.FINE)
     before = {deployment["name"]: timeline_end(client, deployment["name"]) for deployment in found}
     for name in before:
         client.down(name, bool(values.purge))
@@ -45,6 +47,15 @@ def run(values: Values) -> int:
     if values.json:
         screen.data({"deployments": results})
     return int(Exit.FINE)
+
+
+def _purge_agreed(found: list[dict[str, Any]], *, yes: bool) -> bool:
+    """Checkpoints are somebody's work: ask before they go with their deployment."""
+    kept = [deployment["kept"]["path"] for deployment in found if deployment["kept"]]
+    if not kept:
+        return True
+    listed = ", ".join(kept)
+    return screen.confirm(f"delete {listed} too?", yes=yes, without=f"--purge would delete {listed}")
 
 
 def _wait(client: Client, name: str, after: int) -> dict[str, Any]:

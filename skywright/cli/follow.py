@@ -128,24 +128,33 @@ class Follower:
                 since = since or time.monotonic()
                 away = code.startswith("control/") and code not in ("control/no-such-deployment",)
                 if not away or time.monotonic() - since > PATIENCE_S:
-                    self.queue.put(("failed", found))
+                    self._put(("failed", found))
                     return
                 self.stopping.wait(0.2)
             except Exception as error:
-                self.queue.put(("failed", error))
+                self._put(("failed", error))
                 return
+
+    def _put(self, item: tuple[str, Any]) -> None:
+        """Hand over, unless nobody follows any more."""
+        while not self.stopping.is_set():
+            try:
+                self.queue.put(item, timeout=0.5)
+                return
+            except queue.Full:
+                continue
 
     def _timeline(self, client: Client) -> None:
         while not self.stopping.is_set():
             answer = client.follow(self.name, self.after, WAIT_S)
             self.after = answer["next"]
-            self.queue.put(("timeline", answer))
+            self._put(("timeline", answer))
 
     def _logs(self, client: Client) -> None:
         ended = False
         while not ended and not self.stopping.is_set():
             chunks, self.cursor, ended = client.logs(self.name, self.number, self.cursor, WAIT_S)
-            self.queue.put(("logs", (chunks, ended)))
+            self._put(("logs", (chunks, ended)))
 
 
 def problem_of(data: dict[str, Any]) -> Problem:
@@ -156,11 +165,11 @@ def problem_of(data: dict[str, Any]) -> Problem:
     return Problem(data["code"], data["message"], place, data.get("hint"), data.get("left_behind"))
 
 
-def settle(follower: Follower, *, as_data: bool = False, program: str = "skywright") -> int:
+def settle(follower: Follower, *, as_data: bool = False) -> int:
     """Follow, say how it ended, and give the exit code."""
     run = follower.follow()
     if run is None:
-        screen.say(f"left running: {program} logs {follower.name} {follower.number}")
+        screen.say(f"left running: {screen.PROGRAM} logs {follower.name} {follower.number}")
         return int(Exit.INTERRUPTED)
     problem = follower.deployment.get("problem")
     if problem and run["status"] not in ("SUCCEEDED", "FAILED", "FAILED_SETUP"):
@@ -168,7 +177,7 @@ def settle(follower: Follower, *, as_data: bool = False, program: str = "skywrig
     if as_data:
         screen.data({"name": follower.name, "run": run, "deployment": follower.deployment})
         return int(ENDED.get(run["status"], Exit.NOT_FINISHED))
-    return say_end(follower.name, run, follower.deployment, program)
+    return say_end(follower.name, run, follower.deployment)
 
 
 def _stop_wanted() -> bool:
@@ -180,7 +189,7 @@ def _stop_wanted() -> bool:
         return False
 
 
-def say_end(name: str, run: dict[str, Any], deployment: dict[str, Any], program: str = "skywright") -> int:
+def say_end(name: str, run: dict[str, Any], deployment: dict[str, Any]) -> int:
     """The last lines: how the run ended, what it took, what to do next."""
     code = ENDED.get(run["status"], Exit.NOT_FINISHED)
     good = code is Exit.FINE
@@ -194,9 +203,8 @@ def say_end(name: str, run: dict[str, Any], deployment: dict[str, Any], program:
         parts.append(f"{screen.plural(run['preemptions'], 'preemption')}, {lost} of work lost")
     screen.say(" · ".join(parts))
     if deployment.get("state") not in ("gone", "removing"):
-        screen.say(
-            f"  again: {program} exec {name} …   logs: {program} logs {name}   remove: {program} down {name}"
-        )
+        sky = screen.PROGRAM
+        screen.say(f"  again: {sky} exec {name} …   logs: {sky} logs {name}   remove: {sky} down {name}")
     return int(code)
 
 

@@ -88,7 +88,7 @@ def after_acceptance(values: Values, name: str, number: int, ranks: int, after: 
             screen.data({"name": name, "run": number})
         else:
             screen.say(f"{name}: run {number} accepted")
-            screen.say(f"  follow: skywright logs {name} {number}   all: skywright status")
+            screen.say(f"  follow: {screen.PROGRAM} logs {name} {number}   all: {screen.PROGRAM} status")
         return int(Exit.FINE)
     from skywright.cli.follow import Follower, settle
 
@@ -104,16 +104,16 @@ def show_plan(entry: Entry, plan: Plan) -> None:
     say: Callable[[str], None] = screen.say
     for number, placement in enumerate(plan.placements[: 1 + ALTERNATIVES]):
         offer = placement.offer
-        text = (
-            f"{offer.where} {offer.instance_type}  {offer.market.value}  {screen.money(placement.hourly)}/h"
-        )
+        price = "free" if placement.free else f"{screen.money(placement.hourly)}/h"
+        text = f"{offer.where} {offer.instance_type}  {offer.market.value}  {price}"
         if number == 0:
             say(screen.paint(f"▶ {entry.name}: {nodes} on {text}", screen.BOLD, sys.stderr))
         else:
             say(screen.paint(f"  {text}", screen.GREY, sys.stderr))
     more = len(plan.placements) - 1 - ALTERNATIVES
     if more > 0:
-        say(screen.paint(f"  … {more} more: skywright explain {entry.task.file}", screen.GREY, sys.stderr))
+        text = f"  … {more} more: {screen.PROGRAM} explain {entry.task.file}"
+        say(screen.paint(text, screen.GREY, sys.stderr))
 
 
 def _agreed(values: Values, entry: Entry, plan: Plan) -> bool:

@@ -56,7 +56,7 @@ def _chosen(runs: list[dict[str, Any]], numbers: list[int], name: str) -> list[d
     by_number = {run["run"]: run for run in runs}
     for number in numbers:
         if number not in by_number:
-            hint = f"skywright queue {name} lists them"
+            hint = f"{screen.PROGRAM} queue {name} lists them"
             raise Problems(Problem("run/no-such-run", f"`{name}` has no run {number}", hint=hint))
     return [by_number[number] for number in numbers]
 

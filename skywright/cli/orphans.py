@@ -29,5 +29,5 @@ def run(values: Values) -> int:
                 for one in found
             ],
         )
-        screen.say("removed" if values.delete else "remove them: skywright orphans --delete")
+        screen.say("removed" if values.delete else f"remove them: {screen.PROGRAM} orphans --delete")
     return int(Exit.FINE)

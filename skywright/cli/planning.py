@@ -15,17 +15,18 @@ if TYPE_CHECKING:
     from compiler.task import Task
 
 
-def make_plan(entry: Entry, *, refuse: bool = True) -> Plan:
-    """The plan of an entry all of whose values are given. Raises Problems task/value-needed, plan/...
+def make_plan(entry: Entry, *, secrets: bool = True, refuse: bool = True) -> Plan:
+    """The plan of an entry all of whose values are given. Raises Problems task/value-needed, plan/..., policy/...
 
-    With `refuse` also for what cannot run yet; `explain` tells that beside its plan.
+    Who only reviews need not have the `secrets`: their values change neither choice nor stack. With `refuse` also
+    for what cannot run yet; `explain` tells that beside its plan.
     """
     from compiler import search
     from compiler.load import missing
     from compiler.runnable import not_enabled, refusals
     from stacks import CLOUDS, cloud
 
-    needed = missing(entry.task)
+    needed = missing(entry.task, secrets=secrets)
     if needed:
         raise Problems(needed)
     refused = refusals(entry.task)

@@ -23,7 +23,7 @@ def run(values: Values) -> int:
     """Preview one task."""
     entry = read_entry(values, values.entry, values.cluster_name)
     check_local(entry.task)
-    return show(values, entry, make_plan(entry))
+    return show(values, entry, make_plan(entry, secrets=False))
 
 
 def show(values: Values, entry: Entry, plan: Plan) -> int:

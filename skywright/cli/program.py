@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from compiler.problem import Exit, Problem, Problems
 from skywright import __version__
+from skywright.cli import screen
 from skywright.cli.arguments import Values, parse, usage
 from skywright.cli.verbs import VERBS, Kind, Verb, find
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None, *, name: str = "skywright", extra: tuple[Verb, ...] = ()) -> int:
     """Run one command line (default: the process's); its exit code. `extra` are verbs of the checkout."""
     words = list(sys.argv[1:] if argv is None else argv)
+    screen.PROGRAM = name
     verbs = VERBS + extra
     first = words[0] if words else "--help"
     if first in ("--list", "-l", "--help", "-h", "help") and len(words) <= 1:
@@ -69,8 +71,6 @@ def guarded(act: Callable[[], int], *, as_data: bool) -> int:
     try:
         return int(act())
     except Problems as found:
-        from skywright.cli import screen
-
         return screen.problems(found, as_data=as_data)
     except BrokenPipeError:
         # Nobody reads any more; the interpreter must not try to flush at exit.

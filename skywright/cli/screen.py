@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Sequence
 from typing import IO, Any
 
 from compiler.problem import Problem, Problems
+
+PROGRAM = "skywright"
+"""How the program was called: stands in commands that are ready to paste. Set once, by `program.main`."""
 
 RED, GREEN, YELLOW, BOLD, GREY = "31", "32", "33", "1", "90"
 
@@ -49,7 +53,8 @@ def problems(found: Problems, *, as_data: bool) -> int:
     if as_data:
         data({"problems": [problem.to_data() for problem in found.problems]})
     else:
-        text = str(found)
+        # Whoever wrote the hint does not know how the program was called.
+        text = re.sub(r"`(?:skywright|invoke) (?=[a-z])", f"`{PROGRAM} ", str(found))
         if coloured(sys.stderr):
             text = "\n".join(_coloured(line) for line in text.splitlines())
         say(text)

@@ -42,7 +42,7 @@ def run(values: Values) -> int:
                 screen.out(str(node["address"]))
     elif client is None or not shown:
         screen.out("no deployments")
-        screen.say("start one: skywright up FILE")
+        screen.say(f"start one: {screen.PROGRAM} up FILE")
     elif values.names and len(shown) == 1:
         _one(shown[0], client)
     else:
@@ -162,7 +162,7 @@ def _ends(one: dict[str, Any]) -> str:
         return "being removed"
     autostop = one.get("autostop")
     if not autostop:
-        return "never by itself: skywright down " + str(one["name"])
+        return f"never by itself: {screen.PROGRAM} down {one['name']}"
     verb = "removed" if autostop["down"] else "stopped"
     text = f"{verb} after {screen.span(autostop['idle_s'])} without a run"
     if one.get("idle_s") is not None:

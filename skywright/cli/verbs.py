@@ -307,7 +307,7 @@ VERBS: tuple[Verb, ...] = (
         (NAMES,),
         (
             ALL,
-            Flag("purge", "remove the kept checkpoints and the history too", "p"),
+            Flag("purge", "delete kept checkpoints too, and forget what cannot be deleted", "p"),
             YES,
             Flag("detach", "return at once", "d", also=("async",), off="no-async"),
             JSON,

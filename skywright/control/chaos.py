@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from pathlib import Path
 from typing import Any
 
 from compiler.problem import Problem, Problems
@@ -13,7 +12,6 @@ from skywright.control.context import Control
 from skywright.control.desk import living
 from skywright.control.rows import Deployment, Node
 from stacks import process
-from stacks.process import Identity
 
 NOTICE_S = 10.0
 AGENT_S = 5.0
@@ -35,7 +33,7 @@ async def strike(control: Control, name: str, kind: str, rank: int, notice_s: fl
             )
         )
     if kind == "kill-agent":
-        return {"kind": kind, "node": node.node, "pid": await _kill_agent(row, node)}
+        return {"kind": kind, "node": node.node, "pid": await _kill_agent(control, row, node)}
     if kind not in ("preempt", "kill"):
         raise Problems(Problem("control/no-such-chaos", f"chaos knows no `{kind[:40]}`"))
     notice = (NOTICE_S if notice_s is None else notice_s) if kind == "preempt" else None
@@ -57,30 +55,14 @@ def _kill_operation(control: Control, row: Deployment) -> dict[str, Any]:
     return {"kind": "kill-operation", "operation": operation.id, "pid": who.pid}
 
 
-async def _kill_agent(row: Deployment, node: Node) -> int:
-    """Only agents of this machine can be reached from here. One that is starting again is waited for."""
-    from stacks.provider import nodes
-
+async def _kill_agent(control: Control, row: Deployment, node: Node) -> int:
+    """The pid that was killed. An agent that is just starting again is waited for."""
+    cloud = control.cloud(row.cloud)
     for _ in range(int(AGENT_S / 0.1)):
-        found = nodes.get(node.node) if row.cloud == "local" else None
-        for who in process.descendants(found.init.pid) if found and found.init else ():
-            if _is_agent(who) and process.send(who, signal.SIGKILL):
-                return who.pid
-        if found is None:
-            break
+        try:
+            return await asyncio.to_thread(cloud.kill_agent, node.node)
+        except Problems as refused:
+            if refused.problems[0].code != "cloud/no-agent":
+                raise
         await asyncio.sleep(0.1)
-    raise Problems(
-        Problem(
-            "control/no-such-chaos",
-            f"no agent of {node.node} runs on this machine now",
-            hint=f"`skywright status {row.name}` shows its nodes",
-        )
-    )
-
-
-def _is_agent(who: Identity) -> bool:
-    try:
-        command = Path(f"/proc/{who.pid}/cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return False
-    return any(word.endswith(b"/agent.py") for word in command) and b"shim" not in command
+    return await asyncio.to_thread(cloud.kill_agent, node.node)

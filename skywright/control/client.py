@@ -275,13 +275,12 @@ class Client:
         deadline = time.monotonic() + START_S
         child: subprocess.Popen[bytes] | None = None
         while time.monotonic() < deadline:
-            if child is None:
-                child = self._spawn(env)
-            code = child.poll()
-            found = self._answering()
-            if found:
-                _let_go(child)
+            if found := self._answering():
+                if child:
+                    _let_go(child, found["pid"])
                 return
+            child = child or self._spawn(env)
+            code = child.poll()
             if code == 0:
                 child = None  # another one holds the lock: it is starting, or about to end
             elif code is not None:
@@ -329,9 +328,12 @@ def _named(order: Mapping[str, Any]) -> Data:
     return {**order, "run": {**(order.get("run") or {}), "call": os.urandom(16).hex()}}
 
 
-def _let_go(child: subprocess.Popen[bytes]) -> None:
-    """Control outlives us: no warning about a child that still runs."""
-    child.returncode = 0
+def _let_go(child: subprocess.Popen[bytes], serving: int) -> None:
+    """Control outlives us. One that we started while another came first must not take over when that one ends."""
+    if child.pid != serving:
+        child.kill()
+        child.wait()
+    child.returncode = 0  # or the interpreter warns about a child that still runs
 
 
 def _path(name: str, *more: str) -> str:

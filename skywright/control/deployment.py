@@ -8,7 +8,7 @@ import shutil
 import time
 from typing import Any
 
-from skywright.control import breaker, gang, loss, operations, words
+from skywright.control import breaker, gang, loss, operations, retention, words
 from skywright.control.context import WORK, Control, log
 from skywright.control.cost import spent
 from skywright.control.desired import current_run
@@ -117,7 +117,9 @@ async def _ended(
             _provided(control, deployment, operation, result)
         else:
             _not_provided(control, deployment, operation, result)
-    shutil.rmtree(operations.folder(control, operation), ignore_errors=True)
+    if result["ok"]:
+        # The folder of one that failed says why, until the deployment is gone.
+        shutil.rmtree(operations.folder(control, operation), ignore_errors=True)
     control.bell.ring(WORK, deployment.uid)
 
 
@@ -237,7 +239,6 @@ def _gone(control: Control, deployment: Deployment, result: dict[str, Any]) -> N
     for node in control.store.find(Node, uid=deployment.uid, revoked=None):
         fence(control, deployment, node, "its deployment was removed", state="gone")
     kept = _kept(control, deployment)
-    control.vault.forget(operations.env_scope(deployment.uid))
     control.store.change(deployment, ended=now, stage="gone", problem=None, blocked=None, kept=kept)
     text = f"{deployment.name} removed · ${spent(control, deployment):.2f}"
     if kept:
@@ -246,13 +247,8 @@ def _gone(control: Control, deployment: Deployment, result: dict[str, Any]) -> N
             f" {words.size(kept['bytes'])})"
         )
     control.tell(deployment, "removed", text, kept=kept)
-    wanted = {
-        item["digest"]
-        for living in control.store.find(Deployment, ended=None)
-        for run in control.store.find(Run, uid=living.uid, ended=None)
-        for item in run.body["files"]
-    }
-    control.blobs.keep_only(wanted, now)
+    retention.archives(control)
+    retention.forget(control, deployment)
 
 
 def _kept(control: Control, deployment: Deployment) -> dict[str, Any] | None:

@@ -279,11 +279,9 @@ async def orphans(control: Control, delete: bool) -> list[dict[str, Any]]:
         for facts in await asyncio.to_thread(cloud.inventory):
             row = rows.get((facts.project, facts.deployment))
             node = control.store.first(Node, node=facts.node)
-            if row and (not node or not node.revoked):
-                continue  # also one that an operation is making right now
-            if row and operations.unfinished(control, row.uid):
+            why = _why_orphan(control, row, node)
+            if why is None:
                 continue
-            why = "its deployment is not known" if row is None else node.revoked if node else ""
             found.append(
                 {
                     "node": facts.node,
@@ -301,3 +299,12 @@ async def orphans(control: Control, delete: bool) -> list[dict[str, Any]]:
             if delete:
                 await asyncio.to_thread(cloud.remove, facts.node)
     return found
+
+
+def _why_orphan(control: Control, row: Deployment | None, node: Node | None) -> str | None:
+    """Why a node that exists belongs to nobody; None when it does, or may be in the making."""
+    if row is None:
+        return "its deployment is not known"
+    if (node and not node.revoked) or row.stage != "up" or operations.unfinished(control, row.uid):
+        return None
+    return node.revoked if node else "its deployment does not know it"

@@ -53,6 +53,8 @@ async def join(control: Control, node: str, body: dict[str, Any]) -> str:
     deployment = control.store.first(Deployment, name=facts.deployment, project=facts.project, ended=None)
     if deployment is None:
         raise Refused(409, f"there is no deployment {facts.deployment}", stop=True)
+    if facts.rank >= deployment.nodes_wanted:
+        raise Refused(409, f"{facts.deployment} has no rank {facts.rank}", stop=True)
     _make_room(control, deployment, facts, inventory)
     return _admit(control, deployment, facts, body)
 
@@ -220,10 +222,11 @@ def _notice(control: Control, deployment: Deployment, node: Node, event: dict[st
             deployment,
             "notice",
             f"{node.label} will be taken away in {words.duration(seconds)}"
-            f" ({event.get('source') or deployment.cloud} notice); the task was told to save",
+            f" ({deployment.cloud} notice); the task was told to save",
             rank=node.rank,
             node=node.node,
             deadline_s=seconds,
+            source=event.get("source"),
         )
 
 

@@ -9,6 +9,9 @@ from typing import Any
 from skywright.control.context import Control
 from skywright.control.rows import Deployment, Run
 
+PACE_S = 2.0
+"""Reports come about once a second, so a shorter span says little about the pace."""
+
 FILES = 10_000
 """Files of a checkpoint folder that are looked at."""
 
@@ -16,7 +19,8 @@ FILES = 10_000
 def take(control: Control, run: Run, rank: int, report: dict[str, Any]) -> None:
     """Fold a report of `rank` into the run; the lowest rank that reports speaks for the gang.
 
-    `rate` is steps (or fractions) per second since the first report of this attempt, `remaining_s` what follows.
+    `rate` is steps (or fractions) per second since the first report of this attempt, `remaining_s` what follows;
+    both come once two seconds have passed. `step` with `total` is a fraction too.
     """
     old = run.progress or {}
     since = old.get("_since") or {}
@@ -43,7 +47,7 @@ def shown(progress: dict[str, Any] | None) -> dict[str, Any] | None:
 
 def _pace(told: dict[str, Any], since: dict[str, Any], now: float) -> dict[str, Any]:
     passed = now - since["at"]
-    if passed <= 0:
+    if passed < PACE_S:
         return {}
     pace: dict[str, Any] = {}
     fraction, step = _fraction(told), _number(told.get("step"))
@@ -61,7 +65,9 @@ def _number(value: Any) -> float | None:
 
 
 def _fraction(told: dict[str, Any]) -> float | None:
-    value = _number(told.get("fraction"))
+    value, step, total = (_number(told.get(name)) for name in ("fraction", "step", "total"))
+    if value is None and step is not None and total:
+        value = step / total
     return None if value is None else min(1.0, max(0.0, value))
 
 

@@ -9,6 +9,9 @@ from skywright.control.context import Control
 from skywright.control.nodes import OVER
 from skywright.control.rows import Deployment, Node, Run, RunRank
 
+IN_FLIGHT_S = 2.0
+"""What a dying node said last may be read so much later than what its peers said of its death."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rank:
@@ -57,8 +60,9 @@ def _rank_facts(control: Control, run: Run, rank: Rank) -> RankFacts:
     phase, state = Phase(rank.seat.phase), NodeState.LIVE
     if rank.gone:
         state = NodeState.LOST
-        if not phase.over and run.failed_at is not None and (rank.node.last_seen or 0.0) > run.failed_at:
-            # It was heard after the first failure, so that failure was not caused by its loss.
+        heard = rank.node.last_seen or 0.0
+        if not phase.over and run.failed_at is not None and heard > run.failed_at + IN_FLIGHT_S:
+            # It was heard well after the first failure, so that failure was not caused by its loss.
             phase, state = Phase.CANCELLED, NodeState.LIVE
     elif rank.node.state in ("noticed", "drained"):
         state = NodeState.NOTICED

@@ -60,7 +60,6 @@ class Deployment(Row):
     blocked: str | None = None
     problem: Data | None = field(metadata=JSON, default=None)
     kept: Data | None = field(metadata=JSON, default=None)
-    avoid: list[str] = field(metadata=JSON, default_factory=list)
     leaving: float | None = None
 
     @property

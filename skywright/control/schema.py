@@ -11,7 +11,7 @@ FIRST = (
         retry BOOLEAN NOT NULL, purge BOOLEAN NOT NULL, created DOUBLE PRECISION NOT NULL,
         up_since DOUBLE PRECISION, ended DOUBLE PRECISION, idle_since DOUBLE PRECISION,
         failures INTEGER NOT NULL, retry_at DOUBLE PRECISION, blocked TEXT, problem TEXT, kept TEXT,
-        avoid TEXT NOT NULL, leaving DOUBLE PRECISION
+        leaving DOUBLE PRECISION
     )""",
     "CREATE UNIQUE INDEX one_living_deployment ON deployments (name) WHERE ended IS NULL",
     """CREATE TABLE nodes (

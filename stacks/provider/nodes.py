@@ -268,7 +268,7 @@ def ended(who: Identity, number: int, seconds: float) -> bool:
 
 def _delete(folder: Path) -> None:
     """Delete a folder, also when another process does the same or its owner may not write to all of it."""
-    for _ in range(3):
+    for _ in range(100):  # each of two that delete together may lose every entry to the other
         try:
             shutil.rmtree(folder)
         except FileNotFoundError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import json
@@ -351,10 +352,23 @@ class Node:
         for pid in self.processes():
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
+        for group in self.groups():
+            until(lambda group=group: _removed(group), f"{group} to be empty")
         said = (self.folder / "agent.txt").read_text() if (self.folder / "agent.txt").exists() else ""
         assert "Traceback" not in said, said
         for path in self.state.rglob("shim.txt"):
             assert path.read_text() == "", path.read_text()
+
+
+def _removed(group: str) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        try:
+            os.rmdir(group)
+        except OSError as error:
+            if error.errno == errno.EBUSY:
+                return False
+            raise
+    return True
 
 
 def _below(root: Path) -> Iterator[Path]:

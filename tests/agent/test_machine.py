@@ -145,3 +145,17 @@ def test_a_notice_stops_the_run_and_then_the_node_is_drained():
     state, effects = step(state, Flushed())
     assert effects == [Say("drained", {"run": 1, "attempt": 1})]
     assert step(state, Flushed())[1] == []
+
+
+def test_a_later_attempt_of_a_run_does_not_repeat_its_setup():
+    def wish(run, attempt):
+        return Wanted(run, attempt, False, True, True, False, False, 1.0)
+
+    state, effects = step(State(), Desired(1, wish(1, 1), False))
+    assert Do("start", "setup") in effects
+    state, _ = step(state, Ended(1, 1, "setup", {"exit_code": 0}))
+    state, effects = step(state, Desired(2, wish(1, 2), False))
+    assert Do("start", "setup") not in effects
+    assert (state.key, state.phase) == ((1, 2), "ready")
+    state, effects = step(state, Desired(3, wish(2, 1), False))
+    assert Do("start", "setup") in effects

@@ -45,15 +45,21 @@ class Sky:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # A suite in the background is told to ignore Ctrl-C, and would hand that on.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
-    def run(self, *args: str, code: int | None = 0, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *args: str, code: int | None = 0, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """A command to its end; `code` is the exit code it must have (None: any)."""
         process = self.start(*args, env=env)
         out, err = process.communicate(timeout=2 * PATIENCE_S)
         done = subprocess.CompletedProcess(args, process.returncode, out, err)
         if code is not None:
-            assert done.returncode == code, f"{args} exited {done.returncode}\n--- out\n{out}\n--- err\n{err}\n{self.diary()}"
+            assert done.returncode == code, (
+                f"{args} exited {done.returncode}\n--- out\n{out}\n--- err\n{err}\n{self.diary()}"
+            )
         assert "Traceback" not in err, err
         return done
 
@@ -120,7 +126,11 @@ class Sky:
     def diary(self) -> str:
         """What is worth reading when a test failed."""
         parts = []
-        for path in [self.home / "control" / "log.txt", *self.home.glob("local/nodes/*/*.log"), *self.home.glob("local/nodes/*/agent/*.log")]:
+        for path in [
+            self.home / "control" / "log.txt",
+            *self.home.glob("local/nodes/*/*.log"),
+            *self.home.glob("local/nodes/*/agent/*.log"),
+        ]:
             if path.exists():
                 parts.append(f"--- {path.name}\n" + path.read_text(errors="replace")[-3000:])
         return "\n".join(parts)

@@ -21,7 +21,7 @@ from compiler.spec import StackSpec
 from skywright.control.app import application
 from skywright.control.client import Client
 from skywright.control.context import Control
-from skywright.control.server import Server
+from skywright.control.server import Server, bind
 from stacks.cloud import Failure, NodeFacts
 from stacks.operate import Kind, Request
 from stacks.process import Identity
@@ -203,8 +203,11 @@ class FakeAgent(threading.Thread):
     # What tests do to it.
 
     def die(self) -> None:
+        """Returns when nothing more will come from it."""
         self.dead = True
-        self._hang_up()
+        while self.is_alive() and self is not threading.current_thread():
+            self._hang_up()
+            self.join(0.01)
 
     def fall_silent(self) -> None:
         """Returns when nothing more will come from it."""
@@ -393,7 +396,7 @@ class House:
         ready = threading.Event()
 
         def serve() -> None:
-            listening = socket.create_server(("127.0.0.1", 0))
+            listening = bind(0)
             control = Control(self.home, self.operations, lambda _: self.cloud, self.clock)  # type: ignore[arg-type, return-value]
             app = application(control, "token of the user", self.close)
             config = uvicorn.Config(

@@ -18,6 +18,7 @@ import pytest
 from compiler.problem import Exit, Problems
 from skywright.control import VERSION
 from skywright.control.client import Client
+from skywright.control.server import bind
 from stacks import process
 from stacks.process import Identity
 from tests.e2e.control_fakes import order, until
@@ -201,3 +202,9 @@ def test_it_is_small(home: Path) -> None:
     status = Path(f"/proc/{address(home)['pid']}/status").read_text()
     resident = int(status.split("VmRSS:")[1].split()[0]) / 1024
     assert resident < 60
+
+
+def test_small_answers_do_not_wait_for_acknowledgements(home: Path) -> None:
+    with bind(0) as listening:
+        # asyncio switches Nagle's algorithm off only on sockets that are named as TCP.
+        assert listening.proto == socket.IPPROTO_TCP

@@ -42,7 +42,9 @@ def test_two_nodes_reach_each_other_by_address(sky: Sky) -> None:
 
 
 def test_a_failing_setup_stops_before_run(sky: Sky) -> None:
-    task = sky.task("name: broken\nresources: {infra: local}\nsetup: |\n  echo preparing\n  exit 3\nrun: echo never\n")
+    task = sky.task(
+        "name: broken\nresources: {infra: local}\nsetup: |\n  echo preparing\n  exit 3\nrun: echo never\n"
+    )
     up = sky.run("up", task, code=100)
     assert "preparing" in up.stdout
     assert "never" not in up.stdout
@@ -61,7 +63,11 @@ def test_the_first_failing_rank_is_named_and_the_others_are_stopped(sky: Sky) ->
     assert "[1] giving up" in up.stdout
     run = sky.deployment("gang")["run"]
     assert (run["status"], run["exit_code"], run["failed_rank"]) == ("FAILED", 42, 1)
-    assert {rank["rank"]: rank["phase"] for rank in run["ranks"]} == {0: "cancelled", 1: "failed", 2: "cancelled"}
+    assert {rank["rank"]: rank["phase"] for rank in run["ranks"]} == {
+        0: "cancelled",
+        1: "failed",
+        2: "cancelled",
+    }
     assert "1" in up.stderr
     assert "42" in up.stderr
 
@@ -87,7 +93,8 @@ def test_the_host_is_untouched(sky: Sky) -> None:
     marker = f"skywright-e2e-{sky.folder.name}"
     task = sky.task(
         "name: messy\nresources: {infra: local}\n"
-        f"setup: |\n  echo changed > /etc/{marker}\n  echo changed > /tmp/{marker}\nrun: cat /etc/{marker} /tmp/{marker}\n"
+        f"setup: |\n  echo changed > /etc/{marker}\n  echo changed > /tmp/{marker}\n"
+        f"run: cat /etc/{marker} /tmp/{marker}\n"
     )
     up = sky.run("up", task)
     assert up.stdout.count("changed") == 2
@@ -96,7 +103,9 @@ def test_the_host_is_untouched(sky: Sky) -> None:
 
 
 def test_cancel_and_exit_codes(sky: Sky) -> None:
-    task = sky.task("name: long\nresources: {infra: local}\nrun: |\n  echo started\n  while :; do sleep 0.1; done\n")
+    task = sky.task(
+        "name: long\nresources: {infra: local}\nrun: |\n  echo started\n  while :; do sleep 0.1; done\n"
+    )
     sky.run("launch", "-d", task)
     sky.wait_run("long", "RUNNING")
     sky.run("logs", "long", "--status", code=101)
@@ -104,7 +113,7 @@ def test_cancel_and_exit_codes(sky: Sky) -> None:
     sky.run("cancel", "long", "1")
     sky.wait_run("long", "CANCELLED")
     sky.run("logs", "long", "--status", code=103)
-    assert sky.run("logs", "long", "1", "--no-follow", code=None).stdout == "started\n"
+    assert sky.run("logs", "long", "1", "--no-follow", code=None).stdout.startswith("started\n")
 
 
 def test_a_living_name_reuses_its_nodes(sky: Sky) -> None:

@@ -50,7 +50,9 @@ def test_killed_control_is_back_with_the_next_command(sky: Sky) -> None:
 
 
 def test_control_killed_in_the_middle_of_up(sky: Sky) -> None:
-    task = sky.task("name: pair\nnum_nodes: 2\nresources: {infra: local}\nrun: echo done $SKYPILOT_NODE_RANK\n")
+    task = sky.task(
+        "name: pair\nnum_nodes: 2\nresources: {infra: local}\nrun: echo done $SKYPILOT_NODE_RANK\n"
+    )
     sky.run("launch", "-d", task)
     sky.wait(lambda: list(sky.home.glob("control/operations/*/owner.json")), "the operation has begun")
     os.kill(sky.control()["pid"], signal.SIGKILL)
@@ -61,7 +63,9 @@ def test_control_killed_in_the_middle_of_up(sky: Sky) -> None:
 
 
 def test_operation_killed_in_the_middle_of_up(sky: Sky) -> None:
-    task = sky.task("name: pair\nnum_nodes: 2\nresources: {infra: local}\nrun: echo done $SKYPILOT_NODE_RANK\n")
+    task = sky.task(
+        "name: pair\nnum_nodes: 2\nresources: {infra: local}\nrun: echo done $SKYPILOT_NODE_RANK\n"
+    )
     sky.run("launch", "-d", task)
     sky.wait(lambda: list(sky.home.glob("local/nodes/*/node.json")), "the first node is being made")
     sky.run("chaos", "kill-operation", "pair", code=None)

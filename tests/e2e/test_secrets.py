@@ -74,9 +74,17 @@ def test_the_search_finds_what_is_planted(tmp_path: Path) -> None:
     (tmp_path / "plain").write_bytes(b"a=" + canary.encode())
     (tmp_path / "gzip").write_bytes(b"header" + gzip.compress(b"x" * 100 + canary.encode()))
     for shift in range(3):
-        (tmp_path / f"base64-{shift}").write_bytes(base64.b64encode(b"z" * (shift + 3) + canary.encode() + b"tail"))
+        (tmp_path / f"base64-{shift}").write_bytes(
+            base64.b64encode(b"z" * (shift + 3) + canary.encode() + b"tail")
+        )
     (tmp_path / "innocent").write_bytes(b"nothing here")
-    assert sorted(Path(path).name for path in search(tmp_path, needles)) == ["base64-0", "base64-1", "base64-2", "gzip", "plain"]
+    assert sorted(Path(path).name for path in search(tmp_path, needles)) == [
+        "base64-0",
+        "base64-1",
+        "base64-2",
+        "gzip",
+        "plain",
+    ]
 
 
 def test_a_secret_reaches_the_job_and_nothing_else(sky: Sky) -> None:
@@ -90,8 +98,8 @@ def test_a_secret_reaches_the_job_and_nothing_else(sky: Sky) -> None:
         "  echo running; while :; do sleep 0.1; done\n"
     )
     env = {"TOKEN": canary}
-    sky.run("compile", task, "--out", str(sky.folder / "compiled"), env=env)
-    sky.run("preview", task, "--secret", "TOKEN", env=env)
+    sky.run("compile", task, "--out", str(sky.folder / "compiled"))
+    sky.run("preview", task)
     sky.run("launch", "-d", task, "--secret", "TOKEN", env=env)
     sky.wait_run("quiet", "RUNNING")
 

@@ -14,7 +14,7 @@ import pytest
 
 from compiler.offer import Market
 from compiler.spec import StackSpec
-from stacks import engine, home, install, local, operate, process
+from stacks import backend, engine, home, install, local, operate, process
 from stacks.operate import Request
 
 CACHE = home.cache()
@@ -47,7 +47,7 @@ class Desk:
     @property
     def mark(self) -> str:
         """In the environment of every engine of the deployment `train`."""
-        return f"file://{self.state} proj/train-local"
+        return engine.mark(backend.settle({}), self.spec())
 
     def spec(self, nodes: int = 1, deployment: str = "train", **changes: Any) -> StackSpec:
         values: dict[str, Any] = {
@@ -98,7 +98,7 @@ class Desk:
             if (who := operate.owner(folder)) is not None:
                 process.end(who)
         for stack in ("train-local", "other-local"):
-            engine.end_leftovers(f"file://{self.state} proj/{stack}", None)
+            engine.end_leftovers(self.mark.replace("train-local", stack), None)
         for node in local.inventory():
             with contextlib.suppress(Exception):
                 local.remove(node.node)

@@ -69,14 +69,19 @@ def parent(pid: int) -> int:
 
 
 def strike(targets: list[str]) -> None:
-    """SIGKILL to the targets, the provider itself last."""
+    """SIGKILL to the targets, the provider itself last; once, though the same environment may start it again."""
+    try:
+        os.close(os.open(os.environ[CALLS] + ".struck", os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    except FileExistsError:
+        return
     found = {"provider": os.getpid()}
     for below, name in itertools.pairwise(CHAIN):
         found[name] = parent(found[below])
     for name in reversed(CHAIN):
         if name in targets:
             os.kill(found[name], signal.SIGKILL)
-    signal.pause()
+    if "provider" in targets:
+        signal.pause()
 
 
 def serve() -> None:

@@ -63,6 +63,20 @@ def test_pending_operations_are_cleared_by_giving_the_state_back(desk, session):
     assert one.state().pending == ()
 
 
+def test_half_written_files_of_a_killed_engine_do_not_hide_the_state(desk, tmp_path: Path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    env = {"PULUMI_BACKEND_URL": f"file://{shared}", "PULUMI_CONFIG_PASSPHRASE": "x"}
+    desk.well("up", desk.spec(), env=env)
+    stacks = shared / ".pulumi" / "stacks" / "proj"
+    (stacks / "train-local.json.attrs").write_bytes(b"")
+    (stacks / "train-local.json.18ea.tmp").write_text("{")
+    lease = shared / ".skywright" / "leases" / "proj" / "train-local.json"
+    lease.write_text(json.dumps(json.loads(lease.read_text()) | {"dirty": True}))
+    assert desk.well("up", desk.spec(), env=env)["changes"] == {"same": 1}
+    assert list(stacks.glob("*.tmp")) == []
+
+
 def test_what_a_program_raises_is_a_problem(session, monkeypatch):
     def fails(spec) -> None:
         raise ZeroDivisionError("in a cloud's file")

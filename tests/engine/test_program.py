@@ -41,7 +41,7 @@ def test_plain_pulumi_previews_and_makes_what_we_would(desk, cli, folder: Path):
     desk.state.mkdir()
     settings = {
         "PULUMI_HOME": str(home.home() / "pulumi"),
-        "PULUMI_BACKEND_URL": f"file://{desk.state}",
+        "PULUMI_BACKEND_URL": f"file://{desk.state}?metadata=skip",
         "PULUMI_CONFIG_PASSPHRASE": "",
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
@@ -79,7 +79,7 @@ def test_our_operation_and_the_compiled_folder_mean_the_same(desk, cli, folder: 
     up = desk.well("up", spec, env={"PULUMI_CONFIG_PASSPHRASE": ""})
     settings = {
         "PULUMI_HOME": str(home.home() / "pulumi"),
-        "PULUMI_BACKEND_URL": f"file://{desk.state}",
+        "PULUMI_BACKEND_URL": f"file://{desk.state}?metadata=skip",
         "PULUMI_CONFIG_PASSPHRASE": "",
         "PULUMI_SKIP_UPDATE_CHECK": "true",
     }

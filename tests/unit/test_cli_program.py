@@ -126,6 +126,15 @@ def test_compile_is_repeatable_and_spares_folders_of_others(tmp_path: Path) -> N
     assert str(tmp_path).encode() not in b"".join(before.values())
 
 
+def test_compile_needs_no_secret_and_every_env(tmp_path: Path) -> None:
+    task = tmp_path / "t.yaml"
+    task.write_text("run: echo\nresources: {infra: local}\nsecrets: {TOKEN: null}\n")
+    assert sky("up", "t.yaml", cwd=tmp_path).returncode == 2
+    assert sky("compile", "t.yaml", "--out", "out", cwd=tmp_path).returncode == 0
+    task.write_text("run: echo\nresources: {infra: local}\nsecrets: {TOKEN: null}\nenvs: {A: null}\n")
+    assert "`A` in `envs` has no value" in sky("compile", "t.yaml", "--out", "out", cwd=tmp_path).stderr
+
+
 def test_a_home_that_was_never_used_has_no_deployments_and_starts_nothing() -> None:
     done = sky("status", "--json")
     assert json.loads(done.stdout) == {"deployments": []}

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from skywright.control import desired, desk, loop, nodes
+from skywright.control import desired, desk, loop, nodes, retention
 from skywright.control.context import Control
 from skywright.control.orders import read_order
-from skywright.control.rows import Deployment, Event, Node, Operation, Run
+from skywright.control.rows import Deployment, Event, Node, NodeEvent, Operation, Run, Secret
 from skywright.control.store import Store
 from tests.e2e.control_fakes import FakeClock, FakeCloud, FakeOperations, order
 
@@ -114,7 +114,7 @@ class Life:
         self.agents: list[PassiveAgent] = []
         self.operations = FakeOperations(self.cloud, self._agent)  # type: ignore[arg-type]
         self.kills = 0
-        self.preempted = self.removing = False
+        self.name = "hello"
         add, change = Store.add, Store.change
 
         def guarded_add(store: Store, row: Any) -> bool:
@@ -152,9 +152,9 @@ class Life:
 
     async def step(self, control: Control) -> bool:
         """One turn of people, control and nodes. Is all over?"""
-        row = control.store.first(Deployment, name="hello")
+        row = control.store.first(Deployment, name=self.name)
         if row is None:
-            desk.launch(control, read_order(order(nodes=2)))
+            desk.launch(control, read_order(order(self.name, nodes=2)))
             return False
         if row.ended:
             return True
@@ -164,9 +164,9 @@ class Life:
                 if agent.rank == 1 and agent.phase == "running":
                     agent.notice(30)
         if run and run.ended and row.wanted == "up":
-            desk.down(control, "hello", purge=False)
+            desk.down(control, self.name, purge=False)
         await loop.turn(control)
-        self.cloud.of("hello")  # never two nodes of one rank
+        self.cloud.of(self.name)  # never two nodes of one rank
         for agent in list(self.cloud.agents.values()):
             await agent.turn(control)  # type: ignore[attr-defined]
         return False
@@ -208,3 +208,19 @@ def test_every_write_may_be_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyP
             kills += life.kills
     assert kills > len(points[::stride]) / 3
     print(f"control was killed at {kills} points")
+
+
+def test_of_the_past_only_the_newest_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "GONE", 1)
+    for number in range(2):
+        with monkeypatch.context() as patched:
+            life = Life(tmp_path, Fuse(0, after=False), patched)
+            life.name = f"hello-{number}"
+            asyncio.run(life.live())
+    store = Store(tmp_path / "control" / "control.db")
+    assert [row.name for row in store.find(Deployment)] == ["hello-1"]
+    assert {run.uid for run in store.find(Run)} == {row.uid for row in store.find(Deployment)}
+    assert store.find(NodeEvent) == []
+    assert store.find(Secret) == []
+    assert list((tmp_path / "control" / "operations").iterdir()) == []
+    store.close()

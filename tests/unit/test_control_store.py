@@ -47,7 +47,7 @@ def test_rows_come_back_as_they_were(store: Store) -> None:
         created=1.5,
         spec={"nodes": 2, "labels": {"ä": "ö"}},
         keep=True,
-        avoid=["x"],
+        problem={"code": "a/b"},
     )
     assert store.add(row)
     assert store.find(Deployment) == [row]

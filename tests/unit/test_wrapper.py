@@ -153,7 +153,7 @@ def test_settings_for_other_environments_do_not_reach_the_installer(checkout: Ch
     uv.write_text(
         uv.read_text().replace(
             "printf '%s\\n' \"$*\"",
-            'printf \'%s %s\\n\' "$*" "$(env | grep -c -e ^PIP_ -e ^UV_ -e ^VIRTUAL)"',
+            'printf \'%s %s\\n\' "$*" "$(env | grep -c -e ^PIP_ -e ^UV_S.*PYTHON -e ^VIRTUAL)"',
         )
     )
     checkout.run("up")

@@ -1,0 +1,43 @@
+"""What stays of deployments that are gone: the newest with everything, older ones with nothing."""
+
+from __future__ import annotations
+
+import shutil
+
+from skywright.control import operations
+from skywright.control.context import Control
+from skywright.control.rows import Deployment, Event, Node, NodeEvent, Operation, Run, RunRank, Secret
+
+GONE = 50
+"""So many that are gone are remembered, for `cost-report` and their logs."""
+
+
+def forget(control: Control, gone: Deployment) -> None:
+    """Drop what a removed deployment does not need any more, and all of those that were removed long before."""
+    _shed(control, gone)
+    past = [row for row in control.store.find(Deployment, order="-ended") if row.ended is not None]
+    for row in past[GONE:]:
+        with control.store.together():
+            _shed(control, row)
+            for kind in (Run, RunRank, Operation, Event, Node, Deployment):
+                control.store.remove(kind, uid=row.uid)
+        control.logbook.remove(row.uid)
+
+
+def _shed(control: Control, row: Deployment) -> None:
+    for operation in control.store.find(Operation, uid=row.uid):
+        shutil.rmtree(operations.folder(control, operation), ignore_errors=True)
+    for node in control.store.find(Node, uid=row.uid):
+        control.store.remove(NodeEvent, node=node.node)
+    control.store.remove(Secret, scope=operations.env_scope(row.uid))
+
+
+def archives(control: Control) -> None:
+    """Remove archives that no unfinished run of a living deployment refers to."""
+    wanted = {
+        item["digest"]
+        for living in control.store.find(Deployment, ended=None)
+        for run in control.store.find(Run, uid=living.uid, ended=None)
+        for item in run.body["files"]
+    }
+    control.blobs.keep_only(wanted, control.clock.now())
