@@ -15,6 +15,7 @@ from skywright.cli.taskfile import Entry, read_entry
 
 if TYPE_CHECKING:
     from compiler.plan import Plan
+    from compiler.task import Task
 
 STYLES = {"chosen": screen.BOLD, "grey": screen.GREY}
 
@@ -22,17 +23,30 @@ STYLES = {"chosen": screen.BOLD, "grey": screen.GREY}
 def run(values: Values) -> int:
     """Both verbs; which one it is stands in `values.verb`."""
     entry = read_entry(values, (_yaml(values.file),), values.cluster_name)
-    plan = make_plan(entry, secrets=values.verb == "explain")
+    review = values.verb == "compile"
+    plan = make_plan(entry, secrets=not review, refuse=review)
     if values.verb == "compile":
         return _compile(values, entry, plan)
     if values.json:
-        screen.data(plan.to_data())
+        from compiler.runnable import refusals
+
+        refused = [problem.to_data() for problem in refusals(entry.task)]
+        screen.data({**plan.to_data(), "not_runnable_yet": refused})
     else:
         from compiler.explain import lines
 
         for line in lines(entry.task, plan):
             screen.out(screen.paint(line.text, STYLES[line.style]) if line.style in STYLES else line.text)
+        say_refused(entry.task)
     return int(Exit.FINE)
+
+
+def say_refused(task: Task) -> None:
+    """What the plan is right about and `up` would refuse."""
+    from compiler.runnable import refusals
+
+    for problem in refusals(task):
+        screen.remark("cannot run yet", problem)
 
 
 def _yaml(word: str) -> str:
