@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import lzma
 import sqlite3
@@ -29,17 +30,6 @@ create table offer (
 );
 """
 
-INDEXES = """
-create index offer_price on offer (cell, price) where price is not null;
-create index offer_spot on offer (cell, spot) where spot is not null;
-create index offer_place on offer (place, cell);
-create index cell_accelerator on cell (accelerator);
-create index place_region on place (region);
-analyze;
-"""
-"""Made when the catalog is unpacked: they would double what is shipped."""
-
-
 def write(rows: Iterable[Row], path: Path, *, date: str, dropped: dict[str, int]) -> None:
     """The catalog of `rows` as a SQLite file without indexes. `date` names the snapshot."""
     ordered = sorted(rows, key=_order)
@@ -66,7 +56,19 @@ def write(rows: Iterable[Row], path: Path, *, date: str, dropped: dict[str, int]
             "update cell set (sold, spot_sold, low, high, spot_low, spot_high) = (select count(price),"
             " count(spot), min(price), max(price), min(spot), max(spot) from offer where cell = cell.id)"
         )
-        facts = {"format": FORMAT, "date": date, "rows": len(offers), "dropped": dropped}
+        totals = {
+            cloud: (sold, spot)
+            for cloud, sold, spot in to.execute(
+                "select cloud, sum(sold), sum(spot_sold) from cell group by cloud order by cloud"
+            )
+        }
+        facts = {
+            "format": FORMAT,
+            "date": date,
+            "rows": len(offers),
+            "totals": totals,
+            "dropped": dict(sorted(dropped.items())),
+        }
         to.executemany("insert into meta values (?, ?)", [(key, json.dumps(facts[key])) for key in facts])
     to.close()
 
@@ -109,7 +111,10 @@ def main(arguments: list[str], say: Callable[[str], None] = print) -> int:
         path = Path(folder) / "catalog.sqlite"
         write(rows, path, date=arguments[1], dropped=dict(dropped.counts))
         content = path.read_bytes()
-    out.write_bytes(lzma.compress(content, preset=9 | lzma.PRESET_EXTREME))
+    packed = lzma.compress(content, preset=9 | lzma.PRESET_EXTREME)
+    out.write_bytes(packed)
+    mark = {"sha256": hashlib.sha256(packed).hexdigest(), "date": arguments[1], "rows": len(rows)}
+    out.with_name("catalog.json").write_text(json.dumps(mark) + "\n", encoding="utf-8")
     say(f"{len(rows):,} rows, {len(content):,} bytes, {out.stat().st_size:,} packed")
     for what, count in sorted(dropped.counts.items()):
         say(f"  left out {count:,}: {what}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import gzip
 import re
+import statistics
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,6 +18,12 @@ from compiler.catalog import accelerators, hosts
 
 SENTINEL = 700.0
 """What one of the lists writes for the price of a TPU that it does not know."""
+
+FAR_BELOW = 0.2
+"""A price below this share of the median over regions is a mistake of the list, not a bargain."""
+
+MANY = 4
+"""Regions that make a median."""
 
 _AZURE_ARM = re.compile(r"Standard_[A-Z]{1,2}\d+[a-z]*p[a-z]*_v\d")
 _AZURE_BURST = re.compile(r"Standard_B\d")
@@ -61,15 +68,27 @@ def read(folder: Path, date: str) -> tuple[list[Row], Dropped]:
         path = folder / f"{name}.csv.gz"
         with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
             found += reader(list(csv.DictReader(file)), f"published {name} prices, {date}", dropped)
+    usual = _usual(found)
     kept = []
     for row in found:
         if _ELSEWHERE.search(row.region):
             dropped.count("in a partition that needs an account of its own")
+        elif row.price is not None and row.price < usual.get((row.cloud, row.instance_type), 0.0) * FAR_BELOW:
+            dropped.count("a price far below that of the same machine elsewhere")
         elif row.price is None and row.spot is None:
             dropped.count("without any price")
         else:
             kept.append(row)
     return kept, dropped
+
+
+def _usual(rows: list[Row]) -> dict[tuple[str, str], float]:
+    """The median price of machines that are sold in many regions, without attached cards."""
+    seen: dict[tuple[str, str], dict[str, float]] = {}
+    for row in rows:
+        if row.price is not None and row.cloud != "gcp":
+            seen.setdefault((row.cloud, row.instance_type), {})[row.region] = row.price
+    return {key: statistics.median(found.values()) for key, found in seen.items() if len(found) >= MANY}
 
 
 def prices(on_demand: str, spot: str, dropped: Dropped) -> tuple[float | None, float | None]:

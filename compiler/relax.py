@@ -1,0 +1,109 @@
+"""The nearest one-line changes to a task after which something fits, each with the best offer it brings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from compiler.offer import Accelerator, Offer
+from compiler.passes import PASSES
+from compiler.plan import Relaxation
+from compiler.quantity import Quantity
+from compiler.searching import Group, Search, Shelf
+
+Keep = Callable[[Offer], bool]
+
+
+def relaxations(search: Search, shelves: Sequence[Shelf]) -> tuple[Relaxation, ...]:
+    """Single changes, in the order in which people would try them."""
+    wanted = search.requirements
+    found: list[Relaxation] = []
+
+    def attempt(
+        change: Callable[[Offer], str], relaxed: Search, most: Callable[[Offer], float], only: Keep | None = None
+    ) -> None:
+        """Of the offers that a change admits take the one with the most of something, then the cheapest."""
+        best = _best(_left(relaxed, shelves, only), most)
+        if best:
+            found.append(Relaxation(f"`{change(best)}`", best))
+
+    other = str(not wanted.use_spot).lower()
+    attempt(lambda _: f"use_spot: {other}", search.but(use_spot=not wanted.use_spot), _nothing)
+    if wanted.region or wanted.zone:
+        attempt(_infra, search.but(region=None, zone=None), _nothing)
+    if wanted.cloud:
+        attempt(_infra, search.but(cloud=None, region=None, zone=None), _nothing)
+    if wanted.accelerator:
+        asked = wanted.accelerator
+        attempt(
+            lambda one: f"accelerators: {_accelerator(one, asked)}",
+            search.but(accelerator=None),
+            lambda one: _likeness(one, asked),
+            lambda one: one.accelerator is not None,
+        )
+    if cpus := wanted.cpus:
+        attempt(lambda one: f"cpus: {_down(one.cpus, cpus)}", search.but(cpus=None), lambda one: one.cpus)
+    if memory := wanted.memory_gb:
+        attempt(
+            lambda one: f"memory: {_down(one.memory_gb, memory)}",
+            search.but(memory_gb=None),
+            lambda one: one.memory_gb,
+        )
+    if wanted.disk_gb:
+        attempt(
+            lambda one: f"disk_size: {math.floor(one.disk_gb or 0)}",
+            search.but(disk_gb=None),
+            lambda one: one.disk_gb or 0,
+        )
+    if search.exact:
+        attempt(lambda _: "exact: false", replace(search, exact=False), _nothing)
+    unique = {(one.change, one.offer): one for one in found}
+    return tuple(unique.values())
+
+
+def _left(search: Search, shelves: Sequence[Shelf], only: Keep | None) -> tuple[Group, ...]:
+    """What gets through all passes but the last, which only puts things in order."""
+    groups = (
+        group
+        for shelf in shelves
+        for group in shelf.groups(search.requirements, search.enabled, search.avoided)
+    )
+    search = replace(search, left=tuple(one for one in groups if only is None or only(one.offer)))
+    for _, apply in PASSES[:-1]:
+        search = apply(search)
+    return search.left
+
+
+def _best(groups: Sequence[Group], most: Callable[[Offer], float]) -> Offer | None:
+    """The first of the best group; one that was cut to size stays so."""
+    if not groups:
+        return None
+    best = max(groups, key=lambda one: (most(one.offer), -one.offer.price))
+    return next(best.offers(), None) if best.rows else best.offer
+
+
+def _nothing(_: Offer) -> float:
+    return 0.0
+
+
+def _infra(offer: Offer) -> str:
+    return "infra: " + "/".join(part for part in (offer.cloud, offer.region, offer.zone) if part)
+
+
+def _likeness(offer: Offer, asked: Accelerator) -> float:
+    """The same kind, as many of them as there are; else as many of another kind; else as near as possible."""
+    has = offer.accelerator
+    if not has:
+        return -1.0
+    return min(has.count, asked.count) + (0.5 if has.name == asked.name else 0.0)
+
+
+def _accelerator(offer: Offer, asked: Accelerator) -> str:
+    has = offer.accelerator or asked
+    return f"{has.name}:{min(has.count, asked.count):g}"
+
+
+def _down(value: float, wanted: Quantity) -> Quantity:
+    rounded = math.floor(value) if value >= 1 else value
+    return Quantity(rounded, wanted.at_least)
