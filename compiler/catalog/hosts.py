@@ -10,6 +10,9 @@ GCP_SHARED = frozenset({"f1-micro", "g1-small", "e2-micro", "e2-small", "e2-medi
 ARM_CARDS = frozenset({"GH200", "GB200", "GB300", "T4g", "GB10"})
 """Accelerators whose hosts are arm64."""
 
+AZURE_PARTS = {"Standard_NV4as_v4": 0.125, "Standard_NV8as_v4": 0.25, "Standard_NV16as_v4": 0.5}
+"""Machines with a part of an MI25 which the price list calls a whole one."""
+
 _BUILT_IN = (
     (re.compile(r"a2-(?:highgpu|megagpu)-(\d+)g\Z"), "A100"),
     (re.compile(r"a2-ultragpu-(\d+)g\Z"), "A100-80GB"),

@@ -7,6 +7,9 @@ import os
 import sqlite3
 from dataclasses import dataclass
 
+CLOUDS = ("aws", "azure", "gcp", "lambda", "vast")
+"""Whose prices are in it."""
+
 _HERE = os.path.dirname(__file__)
 PACKED = os.path.join(_HERE, "catalog.sqlite.xz")
 

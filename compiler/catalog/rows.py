@@ -211,7 +211,8 @@ def _azure(rows: list[dict[str, str]], source: str, dropped: Dropped) -> Iterato
         arch = "arm64" if _AZURE_ARM.match(name) else "x86_64"
         yield Row(
             "azure", row["Region"], None, name, accelerator,
-            float(row["AcceleratorCount"] or 0) if accelerator else 0.0, float(row["vCPUs"]),
+            hosts.AZURE_PARTS.get(name, float(row["AcceleratorCount"] or 0)) if accelerator else 0.0,
+            float(row["vCPUs"]),
             float(row["MemoryGiB"]), arch, _AZURE_BURST.match(name) is not None, price, spot, None, source,
         )  # fmt: skip
 

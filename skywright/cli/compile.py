@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from compiler.problem import Exit, Problem, Problems
 from skywright.cli import screen
 from skywright.cli.arguments import Values
-from skywright.cli.planning import make_plan, make_spec
+from skywright.cli.planning import catalog_clouds, make_plan, make_spec
 from skywright.cli.settings import project
 from skywright.cli.taskfile import Entry, read_entry
 
@@ -20,10 +20,11 @@ STYLES = {"chosen": screen.BOLD, "grey": screen.GREY}
 
 def run(values: Values) -> int:
     """Both verbs; which one it is stands in `values.verb`."""
-    entry = read_entry(values, (_yaml(values.file),), values.cluster_name)
-    plan = make_plan(entry)
     if values.verb == "compile":
-        return _compile(values, entry, plan)
+        entry = read_entry(values, (_yaml(values.file),), values.cluster_name)
+        return _compile(values, entry, make_plan(entry))
+    entry = read_entry(values, (_yaml(values.file),), values.cluster_name, clouds=catalog_clouds())
+    plan = make_plan(entry, clouds=_clouds(values, entry), exact=bool(values.exact))
     if values.json:
         screen.data(plan.to_data())
     else:
@@ -32,6 +33,18 @@ def run(values: Values) -> int:
         for line in lines(entry.task, plan):
             screen.out(screen.paint(line.text, STYLES[line.style]) if line.style in STYLES else line.text)
     return int(Exit.FINE)
+
+
+def _clouds(values: Values, entry: Entry) -> tuple[str, ...]:
+    """All clouds of the catalog with --all-clouds, or the one that the task names; none: those that run here.
+
+    This machine costs nothing and would hide every price, so it does not compete with all clouds.
+    """
+    named = entry.task.requirements.cloud
+    known = catalog_clouds()
+    if named in known:
+        return (named,)
+    return known if values.all_clouds and named is None else ()
 
 
 def _yaml(word: str) -> str:
@@ -45,9 +58,10 @@ def _yaml(word: str) -> str:
 
 def _compile(values: Values, entry: Entry, plan: Plan) -> int:
     from compiler.folder import files
+    from compiler.plan import PLACEMENTS_WRITTEN
 
     named = project()
-    specs = [make_spec(entry, placement, named) for placement in plan.placements]
+    specs = [make_spec(entry, placement, named) for placement in plan.placements[:PLACEMENTS_WRITTEN]]
     source = Path(values.file).expanduser()
     out = Path(values.out).expanduser() if values.out else source.with_suffix(".compiled")
     made = files(plan, specs, project=named)

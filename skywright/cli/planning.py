@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +16,18 @@ if TYPE_CHECKING:
     from compiler.task import Task
 
 
-def make_plan(entry: Entry) -> Plan:
-    """The plan of an entry all of whose values are given. Raises Problems task/value-needed, plan/..."""
+def catalog_clouds() -> tuple[str, ...]:
+    """Clouds whose prices the catalog knows, whether their machines can be had from here yet or not."""
+    from compiler.catalog.package import CLOUDS
+
+    return CLOUDS
+
+
+def make_plan(entry: Entry, *, clouds: Collection[str] = (), exact: bool = False) -> Plan:
+    """The plan of an entry all of whose values are given, among `clouds` (none: those that run here).
+
+    Raises Problems task/value-needed, plan/...
+    """
     from compiler import search
     from compiler.load import missing
     from stacks import CLOUDS, cloud
@@ -24,8 +35,16 @@ def make_plan(entry: Entry) -> Plan:
     needed = missing(entry.task)
     if needed:
         raise Problems(needed)
-    offers = chain.from_iterable(cloud(name).offers() for name in CLOUDS)
-    plan = search.plan(entry.task, offers, name=entry.name, enabled=frozenset(CLOUDS), avoid=())
+    enabled = frozenset(clouds or CLOUDS)
+    offers = chain.from_iterable(cloud(name).offers() for name in CLOUDS if name in enabled)
+    catalog = None
+    if enabled.difference(CLOUDS):
+        from skywright.catalog import open_catalog
+
+        catalog = open_catalog()
+    plan = search.plan(
+        entry.task, offers, name=entry.name, enabled=enabled, avoid=(), catalog=catalog, exact=exact
+    )
     if not plan.placements:
         raise Problems(search.no_offer(entry.task, plan))
     return plan

@@ -31,8 +31,11 @@ class Entry:
     is_file: bool
 
 
-def read_entry(values: Values, words: Sequence[str], name: str | None) -> Entry:
+def read_entry(
+    values: Values, words: Sequence[str], name: str | None, clouds: Sequence[str] = ()
+) -> Entry:
     """The task of `words` with the overrides of `values`; `name` is the deployment's when one was given.
+    `clouds` are those that the task may name beside the ones that run here.
 
     Raises Problems task/... and usage/...
     """
@@ -47,7 +50,8 @@ def read_entry(values: Values, words: Sequence[str], name: str | None) -> Entry:
     else:
         command = words[0] if len(words) == 1 else " ".join(words)
         content, shown = json.dumps({"run": command}, ensure_ascii=False).encode(), "command"
-    task = load(content, shown, clouds=tuple(CLOUDS), overrides=over)
+    named = tuple(dict.fromkeys((*CLOUDS, *clouds)))
+    task = load(content, shown, clouds=named, overrides=over)
     if name is None:
         name = task.deployment if is_file(words) or task.name else _fresh_name()
     return Entry(task, name, is_file(words))
