@@ -110,7 +110,14 @@ def rows(placements: Sequence[Placement]) -> tuple[Row, ...]:
     found: dict[tuple[object, ...], Row] = {}
     for one in placements:
         offer = one.offer
-        key = (offer.cloud, offer.region, offer.instance_type, offer.market, one.total, one.larger)
+        key: tuple[object, ...] = (
+            offer.cloud,
+            offer.region,
+            offer.instance_type,
+            offer.market,
+            one.total,
+            one.larger,
+        )
         if offer.zone is None:
             key = (*key, len(found))
         there = found.get(key)

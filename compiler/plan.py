@@ -169,5 +169,10 @@ def offer_data(offer: Offer) -> dict[str, Any]:
 
 
 def _placement(one: Placement) -> dict[str, Any]:
-    data = {"offer": offer_data(one.offer), "nodes": one.nodes, "hourly": one.hourly, "cost": one.cost.to_data()}
+    data = {
+        "offer": offer_data(one.offer),
+        "nodes": one.nodes,
+        "hourly": one.hourly,
+        "cost": one.cost.to_data(),
+    }
     return {**data, "larger": one.larger} if one.larger else data

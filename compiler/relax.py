@@ -21,7 +21,10 @@ def relaxations(search: Search, shelves: Sequence[Shelf]) -> tuple[Relaxation, .
     found: list[Relaxation] = []
 
     def attempt(
-        change: Callable[[Offer], str], relaxed: Search, most: Callable[[Offer], float], only: Keep | None = None
+        change: Callable[[Offer], str],
+        relaxed: Search,
+        most: Callable[[Offer], float],
+        only: Keep | None = None,
     ) -> None:
         """Of the offers that a change admits take the one with the most of something, then the cheapest."""
         best = _best(_left(relaxed, shelves, only), most)

@@ -61,12 +61,14 @@ def plan(
             requirements=one, nodes=task.num_nodes, enabled=frozenset(enabled), avoided=away, uneasy=uneasy,
             exact=exact, estimate=kept,
         )  # fmt: skip
-        done, steps = run(search, shelves)
-        searches.append((search, done, steps))
+        done, steps, sized = run(search, shelves)
+        searches.append((sized, done, steps))
         if ordered and done.ranked:
             break
-    best = len(searches) - 1 if ordered else min(range(len(searches)), key=lambda one: _worth(searches[one][1]))
-    first, done, steps = searches[best]
+    best = (
+        len(searches) - 1 if ordered else min(range(len(searches)), key=lambda one: _worth(searches[one][1]))
+    )
+    sized, done, steps = searches[best]
     placements = done.ranked if ordered else _merged([one for _, one, _ in searches])
     made = Plan(
         name=name,
@@ -74,11 +76,11 @@ def plan(
         steps=steps,
         placements=placements,
         rejections=tuple(Rejection(by, reason, count) for by, reason, count in done.rejected),
-        relaxations=() if placements else relaxations(first, shelves),
+        relaxations=() if placements else relaxations(sized, shelves),
         envelope=_envelope(placements) if placements else None,
         fitting=done.count,
-        estimate=first.estimate,
-        requirements=first.requirements,
+        estimate=done.estimate,
+        requirements=done.requirements,
         others=tuple(
             Alternative(asked(one.requirements), one.count, one.ranked[0] if one.ranked else None)
             for number, (_, one, _) in enumerate(searches)
@@ -92,18 +94,21 @@ def plan(
     return replace(
         made,
         dearest=round(max(dearest, placements[-1].hourly), 6),
-        elsewise=_elsewise(first, shelves) if catalog else None,
+        elsewise=_elsewise(sized) if catalog else None,
     )
 
 
-def run(search: Search, shelves: Sequence[Shelf]) -> tuple[Search, tuple[Step, ...]]:
-    """All passes in order over what the shelves hold, with what each left."""
+def run(search: Search, shelves: Sequence[Shelf]) -> tuple[Search, tuple[Step, ...], Search]:
+    """All passes in order over what the shelves hold, with what each left; and the search before `market`."""
     search = collect(search, shelves)
+    sized = search
     steps = []
     for by, apply in PASSES:
+        if by == "market":
+            sized = search
         search = apply(search)
         steps.append(Step(by, search.count, search.says, search.asks))
-    return search, tuple(steps)
+    return search, tuple(steps), sized
 
 
 def collect(search: Search, shelves: Sequence[Shelf]) -> Search:
@@ -137,11 +142,13 @@ def _merged(searches: Sequence[Search]) -> tuple[Placement, ...]:
     return tuple(ordered[:KEPT])
 
 
-def _elsewise(search: Search, shelves: Sequence[Shelf]) -> Placement | None:
-    """The best in the other market, for comparison."""
-    other = search.but(use_spot=not search.requirements.use_spot)
-    done, _ = run(replace(other, most=1), shelves)
-    return done.ranked[0] if done.ranked else None
+def _elsewise(sized: Search) -> Placement | None:
+    """The best in the other market, for comparison: everything before `market` holds for both."""
+    search = replace(sized.but(use_spot=not sized.requirements.use_spot), most=1)
+    names = [by for by, _ in PASSES]
+    for _, apply in PASSES[names.index("market") :]:
+        search = apply(search)
+    return search.ranked[0] if search.ranked else None
 
 
 def _decayed(avoid: Collection[str] | Mapping[str, float]) -> tuple[frozenset[str], dict[str, float]]:

@@ -11,7 +11,6 @@ from compiler.offer import Offer
 from compiler.plan import Placement
 from compiler.task import Requirements
 
-
 KEPT = 100
 """Placements that a plan holds; the others are counted."""
 

@@ -62,9 +62,7 @@ def facts(name: str) -> Facts | None:
     return table().get(tpu[1] if tpu else name)
 
 
-def with_memory(
-    gigabytes: float, *, at_least: bool = False, vendor: str | None = None
-) -> tuple[str, ...]:
+def with_memory(gigabytes: float, *, at_least: bool = False, vendor: str | None = None) -> tuple[str, ...]:
     """Accelerators of one node's card with that much memory each (`80GB`), or that much and more (`80GB+`),
     the smallest first; TPUs, whose names carry a size, are not among them."""
     found = [

@@ -1,4 +1,4 @@
-"""Makes the catalog from price lists: `python -m compiler.catalog.build FOLDER DATE [OUT]`; equal lists give equal bytes."""
+"""Makes the catalog from price lists: `python -m compiler.catalog.build FOLDER DATE [OUT]`, always the same bytes."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ create table offer (
   source integer
 );
 """
+
 
 def write(rows: Iterable[Row], path: Path, *, date: str, dropped: dict[str, int]) -> None:
     """The catalog of `rows` as a SQLite file without indexes. `date` names the snapshot."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from compiler.offer import Accelerator, Market, Offer
 from compiler.searching import Group, names_of
@@ -22,13 +22,24 @@ _SUMS = "count(price), count(spot), min(price), max(price), min(spot), max(spot)
 _PRICE = {Market.ON_DEMAND: "price", Market.SPOT: "spot"}
 
 
-@dataclass(frozen=True, slots=True)
-class _Size:
+class _Size(NamedTuple):
     """What a cell has on sale in some scope, by market: how many, from which price to which."""
 
     cell: int
-    offer: Offer
-    sold: dict[Market, tuple[int, float, float]]
+    cpus: float
+    memory_gb: float
+    accelerator: Accelerator | None
+    arch: str
+    burstable: bool
+    sold: tuple[tuple[Market, int, float, float], ...]
+
+    def offer(
+        self, place: tuple[str, str | None, str | None], name: str, market: Market, price: float
+    ) -> Offer:
+        return Offer(
+            *place, name, market, price, self.cpus, self.memory_gb, self.accelerator, None, False, self.arch,
+            self.burstable,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +98,7 @@ class Catalog:
             self._last = asked, tuple(self._all(wanted, enabled, avoided))
         return self._last[1]
 
-    def _all(
-        self, wanted: Requirements, enabled: frozenset[str], avoided: frozenset[str]
-    ) -> Iterator[Group]:
+    def _all(self, wanted: Requirements, enabled: frozenset[str], avoided: frozenset[str]) -> Iterator[Group]:
         clouds = []
         for cloud, totals in self._totals.items():
             if cloud in enabled and wanted.cloud in (None, cloud):
@@ -122,7 +131,10 @@ class Catalog:
         card = wanted.accelerator.name if wanted.accelerator else None
         sizes = self._sizes(cloud, scope, card)
         if card:
-            has = {market: sum(one.sold[market][0] for one in sizes) for market in Market}
+            has = dict.fromkeys(Market, 0)
+            for one in sizes:
+                for market, count, _, _ in one.sold:
+                    has[market] += count
             yield from _lumps(replace(none, instance_type=named or ""), _less(left, has))
         yield from self._groups(sizes, cloud, scope, wanted, avoided)
 
@@ -134,36 +146,26 @@ class Catalog:
         known = {one.cell: one for one in sizes}
         named = getattr(wanted, "instance_type", None) or ""
         gone: dict[tuple[int, Market], int] = {}
-        for place, offer in away:
-            for part in self._sizes(cloud, Scope((place,), scope.shapes), None):
+        for number, offer in away:
+            for part in self._sizes(cloud, Scope((number,), scope.shapes), None):
                 if part.cell not in known:
                     continue
-                for market, (count, low, high) in part.sold.items():
-                    if count:
-                        gone[part.cell, market] = gone.get((part.cell, market), 0) + count
-                        there = replace(
-                            part.offer, region=offer.region, zone=offer.zone, market=market, price=low,
-                            instance_type=named,
-                        )  # fmt: skip
-                        yield Group(there, count, high)
-        skip = tuple(place for place, _ in away)
+                for market, count, low, high in part.sold:
+                    gone[part.cell, market] = gone.get((part.cell, market), 0) + count
+                    place = cloud, offer.region, offer.zone
+                    yield Group(part.offer(place, named, market, low), count, high)
+        skip = tuple(number for number, _ in away)
         for one in sizes:
-            for market, (sold, low, high) in one.sold.items():
+            for market, sold, low, high in one.sold:
                 count = sold - gone.get((one.cell, market), 0)
                 if count:
-                    kind = one.offer
-                    offer = Offer(
-                        cloud, wanted.region, wanted.zone, named, market, low, kind.cpus, kind.memory_gb,
-                        kind.accelerator, None, False, kind.arch, kind.burstable,
-                    )  # fmt: skip
-                    yield Group(offer, count, high, self._reader(one, market, scope, skip))
+                    place = cloud, wanted.region, wanted.zone
+                    rows = partial(self._rows, cloud, one, market, scope, skip)
+                    yield Group(one.offer(place, named, market, low), count, high, rows)
 
-    def _reader(
-        self, size: _Size, market: Market, scope: Scope, skip: tuple[int, ...]
-    ) -> Callable[[], Iterator[Offer]]:
-        return partial(self._rows, size, market, scope, skip)
-
-    def _rows(self, size: _Size, market: Market, scope: Scope, skip: tuple[int, ...]) -> Iterator[Offer]:
+    def _rows(
+        self, cloud: str, size: _Size, market: Market, scope: Scope, skip: tuple[int, ...]
+    ) -> Iterator[Offer]:
         """Offers of a cell, cheapest first; those of one price in the order of the catalog."""
         price = _PRICE[market]
         without = f" and place not in ({_list(skip)})" if skip else ""
@@ -175,10 +177,9 @@ class Catalog:
             (size.cell,),
         )
         for on_demand, spot, band, name, region, zone, says in found:
-            one = size.offer
             yield Offer(
-                one.cloud, region, zone, name, market, spot if market is Market.SPOT else on_demand, one.cpus,
-                one.memory_gb, one.accelerator, None, False, one.arch, one.burstable, band, on_demand, says,
+                cloud, region, zone, name, market, spot if market is Market.SPOT else on_demand, size.cpus,
+                size.memory_gb, size.accelerator, None, False, size.arch, size.burstable, band, on_demand, says,
             )  # fmt: skip
 
     def _sizes(self, cloud: str, scope: Scope, card: str | None) -> list[_Size]:
@@ -199,12 +200,10 @@ class Catalog:
             number, _, name, count, cpus, memory, arch, burst = row[:8]
             sold, spot, low, high, spot_low, spot_high = row[-6:]
             accelerator = Accelerator(name, int(count) if count == int(count) else count) if name else None
-            offer = Offer(
-                cloud, None, None, "", Market.SPOT, 0.0, cpus, memory, accelerator, None, False, arch,
-                bool(burst),
-            )  # fmt: skip
-            kept = {Market.ON_DEMAND: (sold, low, high), Market.SPOT: (spot, spot_low, spot_high)}
-            sizes.append(_Size(number, offer, kept))
+            kept = [(Market.ON_DEMAND, sold, low, high)] if sold else []
+            if spot:
+                kept.append((Market.SPOT, spot, spot_low, spot_high))
+            sizes.append(_Size(number, cpus, memory, accelerator, arch, bool(burst), tuple(kept)))
         return sizes
 
     def _sold(self, scope: Scope) -> dict[Market, int]:

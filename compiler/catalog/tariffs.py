@@ -88,7 +88,15 @@ _GCP_BETWEEN = {
 _GCP_FAR = 0.14
 _AZURE_BETWEEN = {"na": (0.02, 0.05), "eu": (0.02, 0.05), "as": (0.08, 0.08), "far": (0.16, 0.16)}
 
-DISK: Final = {"aws": 0.08, "gcp": 0.10, "azure": 0.15, "oci": 0.0255, "ibm": 0.13, "do": 0.10, "nebius": 0.071}
+DISK: Final = {
+    "aws": 0.08,
+    "gcp": 0.10,
+    "azure": 0.15,
+    "oci": 0.0255,
+    "ibm": 0.13,
+    "do": 0.10,
+    "nebius": 0.071,
+}
 """The boot disk that a node gets: gp3, balanced persistent disk, premium SSD. Elsewhere it is in the price."""
 
 OBJECTS: Final = {
@@ -171,7 +179,9 @@ def _azure_continent(region: str) -> str:
     name = region.lower()
     if any(part in name for part in ("brazil", "africa", "uae", "israel", "qatar", "chile")):
         return "far"
-    if any(part in name for part in ("asia", "japan", "korea", "india", "australia", "malaysia", "indonesia")):
+    if any(
+        part in name for part in ("asia", "japan", "korea", "india", "australia", "malaysia", "indonesia")
+    ):
         return "as"
     if any(part in name for part in ("europe", "uk", "france", "germany", "norway", "sweden", "switzerland")):
         return "eu"

@@ -15,7 +15,8 @@ from compiler.searching import Group, Search, names_of
 
 def rank(search: Search) -> Search:
     """The best `search.most`, exactly as if every offer had been sorted; reject nothing."""
-    exact, larger = [], []
+    exact: list[Group] = []
+    larger: list[Group] = []
     for group in search.left:
         says = fit.larger(group.offer, search.requirements)
         (larger if says else exact).append(group)

@@ -31,9 +31,7 @@ class Entry:
     is_file: bool
 
 
-def read_entry(
-    values: Values, words: Sequence[str], name: str | None, clouds: Sequence[str] = ()
-) -> Entry:
+def read_entry(values: Values, words: Sequence[str], name: str | None, clouds: Sequence[str] = ()) -> Entry:
     """The task of `words` with the overrides of `values`; `name` is the deployment's when one was given.
     `clouds` are those that the task may name beside the ones that run here.
 

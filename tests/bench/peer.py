@@ -41,7 +41,10 @@ def choose(request: dict) -> dict:
             dag.add(task)
         optimizer.Optimizer.optimize(dag, quiet=True)
     except Exception as error:  # the rival's own words are the answer
-        return {"error": f"{type(error).__name__}: {str(error).splitlines()[0][:120]}", "seconds": time.perf_counter() - started}
+        return {
+            "error": f"{type(error).__name__}: {str(error).splitlines()[0][:120]}",
+            "seconds": time.perf_counter() - started,
+        }
     best = task.best_resources
     return {
         "cloud": str(best.cloud).lower(),

@@ -25,11 +25,21 @@ def write(source: Path, date: str, home: Path) -> None:
     # Hosts and accelerators stay apart there: it adds them itself. Only the wrong prices go.
     with gzip.open(source / "gcp.csv.gz", "rt", encoding="utf-8", newline="") as file:
         listed = list(csv.DictReader(file))
-    _csv(folder / "gcp" / "vms.csv", VMS, (_gcp(row) for row in listed if float(row["Price"]) != rows.SENTINEL))
+    _csv(
+        folder / "gcp" / "vms.csv", VMS, (_gcp(row) for row in listed if float(row["Price"]) != rows.SENTINEL)
+    )
     for cloud in ("aws", "azure", "gcp"):
         _csv(folder / cloud / "images.csv", IMAGES, ())
-    _csv(folder / "aws" / "instance_quota_mapping.csv", ("InstanceType", "OnDemandInstanceCode", "SpotInstanceCode"), ())
-    _csv(folder / "gcp" / "accelerator_quota_mapping.csv", ("Accelerator", "OnDemandQuotaCode", "SpotQuotaCode"), ())
+    _csv(
+        folder / "aws" / "instance_quota_mapping.csv",
+        ("InstanceType", "OnDemandInstanceCode", "SpotInstanceCode"),
+        (),
+    )
+    _csv(
+        folder / "gcp" / "accelerator_quota_mapping.csv",
+        ("Accelerator", "OnDemandQuotaCode", "SpotQuotaCode"),
+        (),
+    )
     names = sorted({row.accelerator for row in kept if row.accelerator})
     found = ((name, str(sorted({row.cloud for row in kept if row.accelerator == name}))) for name in names)
     _csv(folder / "common" / "accelerators.csv", ("AcceleratorName", "Clouds"), found)

@@ -67,7 +67,9 @@ def measure() -> dict[str, Any]:
 
 
 def task_of(request: dict[str, Any]) -> Task:
-    content = json.dumps({"run": "echo", "num_nodes": request["num_nodes"], "resources": request["resources"]})
+    content = json.dumps(
+        {"run": "echo", "num_nodes": request["num_nodes"], "resources": request["resources"]}
+    )
     return load(content.encode(), "request.yaml", clouds=package.CLOUDS)
 
 
@@ -191,14 +193,17 @@ def _named(one: Placement) -> str:
 
 
 def _why(one: Choice) -> str:
-    assert one.ours and one.theirs
+    assert one.ours
+    assert one.theirs
     hourly, other = one.ours.hourly, one.theirs["hourly"]
     if hourly < other - 1e-9:
         return f"cheaper by {100 * (1 - hourly / other):.0f} %"
     if abs(hourly - other) <= 1e-9:
         return "one price, another place"
     if one.theirs_total is not None and one.ours.total <= one.theirs_total:
-        return f"${one.ours.total:.4f} against ${one.theirs_total:.4f} for the run with start, disk and address"
+        return (
+            f"${one.ours.total:.4f} against ${one.theirs_total:.4f} for the run with start, disk and address"
+        )
     return f"DEARER: ${one.ours.total:.4f} for the run against ${one.theirs_total or 0:.4f}"
 
 

@@ -50,5 +50,11 @@ def requests() -> list[dict[str, Any]]:
     for resources in _RESOURCES:
         words = [f"{key}={value}" for key, value in resources.items()]
         found.append({"name": " ".join(words) or "nothing", "resources": resources, "num_nodes": 1})
-    found.append({"name": "4 nodes A100:8 spot", "resources": {"accelerators": "A100:8", "use_spot": True}, "num_nodes": 4})
+    found.append(
+        {
+            "name": "4 nodes A100:8 spot",
+            "resources": {"accelerators": "A100:8", "use_spot": True},
+            "num_nodes": 4,
+        }
+    )
     return found

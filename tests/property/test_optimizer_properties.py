@@ -1,4 +1,4 @@
-"""What holds of the optimizer: the packed catalog answers as plain offers do, relaxing never costs more, any of several."""
+"""What holds of the optimizer: the packed catalog answers as plain offers do, and asking for less costs no more."""
 
 from __future__ import annotations
 
@@ -92,13 +92,11 @@ def loose(found: list[Row]) -> list[Offer]:
             card = Accelerator(row.accelerator, int(row.count) if row.count == int(row.count) else row.count)
         for market, price in ((Market.ON_DEMAND, row.price), (Market.SPOT, row.spot)):
             if price is not None:
-                offers.append(
-                    Offer(
-                        row.cloud, row.region, row.zone, row.instance_type, market, price, row.cpus,
-                        row.memory_gb, card, None, False, row.arch, row.burstable, row.band, row.price,
-                        row.source,
-                    )  # fmt: skip
-                )
+                offer = Offer(
+                    row.cloud, row.region, row.zone, row.instance_type, market, price, row.cpus, row.memory_gb,
+                    card, None, False, row.arch, row.burstable, row.band, row.price, row.source,
+                )  # fmt: skip
+                offers.append(offer)
     return offers
 
 

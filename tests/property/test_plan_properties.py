@@ -116,7 +116,11 @@ def is_larger(offer: Offer, task: Task) -> bool:
     return (
         cards > (want.accelerator.count if want.accelerator else 0)
         or (want.cpus is not None and not want.cpus.at_least and offer.cpus > want.cpus.value)
-        or (want.memory_gb is not None and not want.memory_gb.at_least and offer.memory_gb > want.memory_gb.value)
+        or (
+            want.memory_gb is not None
+            and not want.memory_gb.at_least
+            and offer.memory_gb > want.memory_gb.value
+        )
     )
 
 
