@@ -21,7 +21,10 @@ def write(source: Path, date: str, home: Path) -> None:
     folder = home / ".sky" / "catalogs" / "v8"
     kept, _ = rows.read(source, date)
     for cloud in ("aws", "azure", "lambda", "vast"):
-        _csv(folder / cloud / "vms.csv", VMS, (_row(row) for row in kept if row.cloud == cloud))
+        # A column of zones that are all empty would leave these clouds without any.
+        names = [name for name in VMS if cloud == "aws" or name != "AvailabilityZone"]
+        lines = (dict(zip(VMS, _row(row), strict=True)) for row in kept if row.cloud == cloud)
+        _csv(folder / cloud / "vms.csv", names, (tuple(line[name] for name in names) for line in lines))
     # Hosts and accelerators stay apart there: it adds them itself. Only the wrong prices go.
     with gzip.open(source / "gcp.csv.gz", "rt", encoding="utf-8", newline="") as file:
         listed = list(csv.DictReader(file))
