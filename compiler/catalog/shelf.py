@@ -22,6 +22,9 @@ _SUMS = "count(price), count(spot), min(price), max(price), min(spot), max(spot)
 _PRICE = {Market.ON_DEMAND: "price", Market.SPOT: "spot"}
 
 
+_Sold = tuple[Market, int, float, float]
+
+
 class _Size(NamedTuple):
     """What a cell has on sale in some scope, by market: how many, from which price to which."""
 
@@ -31,7 +34,7 @@ class _Size(NamedTuple):
     accelerator: Accelerator | None
     arch: str
     burstable: bool
-    sold: tuple[tuple[Market, int, float, float], ...]
+    sold: tuple[_Sold, ...]
 
     def offer(
         self, place: tuple[str, str | None, str | None], name: str, market: Market, price: float
@@ -155,13 +158,25 @@ class Catalog:
                     place = cloud, offer.region, offer.zone
                     yield Group(part.offer(place, named, market, low), count, high)
         skip = tuple(number for number, _ in away)
+        place = cloud, wanted.region, wanted.zone
         for one in sizes:
-            for market, sold, low, high in one.sold:
-                count = sold - gone.get((one.cell, market), 0)
-                if count:
-                    place = cloud, wanted.region, wanted.zone
-                    rows = partial(self._rows, cloud, one, market, scope, skip)
-                    yield Group(one.offer(place, named, market, low), count, high, rows)
+            sold = one.sold
+            if gone:
+                left = ((row[0], row[1] - gone.get((one.cell, row[0]), 0), *row[2:]) for row in sold)
+                sold = tuple(row for row in left if row[1])
+            if sold:
+                offer = one.offer(place, named, sold[0][0], sold[0][2])
+                split = partial(self._split, one, sold, offer, scope, skip)
+                yield Group(offer, sum(row[1] for row in sold), split=split)
+
+    def _split(
+        self, size: _Size, sold: tuple[_Sold, ...], offer: Offer, scope: Scope, skip: tuple[int, ...]
+    ) -> Iterator[Group]:
+        """A group for each market in which a size is sold."""
+        place = offer.cloud, offer.region, offer.zone
+        for market, count, low, high in sold:
+            rows = partial(self._rows, offer.cloud, size, market, scope, skip)
+            yield Group(size.offer(place, offer.instance_type, market, low), count, high, rows)
 
     def _rows(
         self, cloud: str, size: _Size, market: Market, scope: Scope, skip: tuple[int, ...]

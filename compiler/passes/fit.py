@@ -18,8 +18,8 @@ CPUS = 8.0
 GB_PER_CPU = 4.0
 """Memory that goes with them."""
 
-CPUS_WITH_CARDS = 4.0
-"""vCPUs beside accelerators, when the task asks for none."""
+CPUS_A_CARD, GB_A_CARD = 4.0, 8.0
+"""vCPUs and memory beside each accelerator, when the task asks for neither."""
 
 
 def fit(search: Search) -> Search:
@@ -93,9 +93,12 @@ def _kind(offer: Offer, wanted: Requirements) -> str | None:
     if wanted.cpus or wanted.memory_gb:
         return None
     if wanted.accelerator:
-        whole = wanted.accelerator.count >= 1
-        if whole and not wanted.accelerator.name.startswith("tpu-") and offer.cpus < CPUS_WITH_CARDS:
-            return f"have less than {cpus(CPUS_WITH_CARDS)}, the default beside accelerators"
+        cards = wanted.accelerator.count
+        if cards < 1 or wanted.accelerator.name.startswith("tpu-"):
+            return None
+        if offer.cpus < CPUS_A_CARD * cards or offer.memory_gb < GB_A_CARD * cards:
+            sizes = f"{cpus(CPUS_A_CARD)} and {gigabytes(GB_A_CARD)}"
+            return f"have less than {sizes} for each accelerator, the default"
     elif offer.cpus < CPUS or offer.memory_gb < CPUS * GB_PER_CPU:
         return f"have less than {cpus(CPUS)} and {gigabytes(CPUS * GB_PER_CPU)}, the default"
     return None

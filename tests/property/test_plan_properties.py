@@ -82,7 +82,8 @@ def fits(offer: Offer, task: Task, on: set[str], avoid: set[str]) -> bool:
     if offer.flexible or want.cpus or want.memory_gb:
         default = True
     elif want.accelerator:
-        default = offer.cpus >= 4
+        cards = want.accelerator.count
+        default = offer.cpus >= 4 * cards and offer.memory_gb >= 8 * cards
     else:
         default = offer.cpus >= 8 and offer.memory_gb >= 32
     return (
