@@ -52,19 +52,11 @@ def plan(
     """
     shelves: tuple[Shelf, ...] = (Loose(tuple(offers)), *((catalog,) if catalog else ()))
     away, uneasy = _decayed(avoid)
-    estimate = Estimate.of(task, hours)
-    wanted = tuple(options) if options else (task.requirements,)
-    searches = []
-    for one in wanted:
-        kept = estimate if one.disk_gb is None else replace(estimate, disk_gb=one.disk_gb)
-        search = Search(
-            requirements=one, nodes=task.num_nodes, enabled=frozenset(enabled), avoided=away, uneasy=uneasy,
-            exact=exact, estimate=kept,
-        )  # fmt: skip
-        done, steps, sized = run(search, shelves)
-        searches.append((sized, done, steps))
-        if ordered and done.ranked:
-            break
+    asking = Search(
+        requirements=task.requirements, nodes=task.num_nodes, enabled=frozenset(enabled), avoided=away,
+        uneasy=uneasy, exact=exact, estimate=Estimate.of(task, hours),
+    )  # fmt: skip
+    searches = _searched(asking, tuple(options or (task.requirements,)), ordered, shelves)
     best = (
         len(searches) - 1 if ordered else min(range(len(searches)), key=lambda one: _worth(searches[one][1]))
     )
@@ -96,6 +88,22 @@ def plan(
         dearest=round(max(dearest, placements[-1].hourly), 6),
         elsewise=_elsewise(sized) if catalog else None,
     )
+
+
+def _searched(
+    asking: Search, options: Sequence[Requirements], ordered: bool, shelves: Sequence[Shelf]
+) -> list[tuple[Search, Search, tuple[Step, ...]]]:
+    """For each request the search before `market`, the one that is done, and its steps; `ordered` ends early."""
+    found = []
+    for wanted in options:
+        estimate = asking.estimate
+        if wanted.disk_gb is not None:
+            estimate = replace(estimate, disk_gb=wanted.disk_gb)
+        done, steps, sized = run(replace(asking, requirements=wanted, estimate=estimate), shelves)
+        found.append((sized, done, steps))
+        if ordered and done.ranked:
+            break
+    return found
 
 
 def run(search: Search, shelves: Sequence[Shelf]) -> tuple[Search, tuple[Step, ...], Search]:
