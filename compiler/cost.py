@@ -109,6 +109,7 @@ class Reckoner:
         self.nodes = nodes
         self.estimate = estimate
         self._hours: dict[tuple[str, Market, int | None], tuple[float, float]] = {}
+        self._bounds: dict[tuple[str, Market], tuple[float, float]] = {}
         self._transfer: dict[tuple[str, str | None], float] = {}
 
     def cost(self, offer: Offer, unease: float = 0.0) -> Cost:
@@ -131,12 +132,16 @@ class Reckoner:
 
     def least(self, cloud: str, market: Market, price: float) -> float:
         """A bound below the cost of every offer of this cloud and market at `price` or more."""
-        start_h, extra_h = self._spent(cloud, market, 0)
-        if not price:
-            start_h = extra_h = 0.0
-        hours = self.estimate.hours + start_h + extra_h
-        disk, address = self._beside(cloud, hours)
-        return round(price * self.nodes * hours + disk + address, 6) - 2e-6
+        bound = self._bounds.get((cloud, market))
+        if bound is None:
+            start_h, extra_h = self._spent(cloud, market, 0)
+            hours = self.estimate.hours + start_h + extra_h
+            # Free machines need no time to start, so they pay for disk and address a little less.
+            bound = self._bounds[cloud, market] = (
+                self.nodes * hours,
+                sum(self._beside(cloud, self.estimate.hours)),
+            )
+        return price * bound[0] + bound[1] - 2e-6
 
     def _beside(self, cloud: str, hours: float) -> tuple[float, float]:
         disk_gb = DISK_GB if self.estimate.disk_gb is None else self.estimate.disk_gb

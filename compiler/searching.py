@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from compiler.cost import Estimate
-from compiler.offer import Offer
+from compiler.offer import Market, Offer
 from compiler.plan import Placement
 from compiler.task import Requirements
 
@@ -19,15 +19,15 @@ KEPT = 100
 class Group:
     """Offers that every pass judges alike: `offer` stands for them and has their lowest price.
 
-    `rows` gives them, cheapest first; a group without is its one offer. `split` makes two of a group that is
-    sold in both markets, before anything looks at the market.
+    `rows` gives them, cheapest first; a group without is its one offer. `split` takes the offers in
+    one market out of a group that is sold in both, before anything looks at the market.
     """
 
     offer: Offer
     count: int = 1
     highest: float = 0.0
     rows: Callable[[], Iterator[Offer]] | None = None
-    split: Callable[[], Iterable[Group]] | None = None
+    split: Callable[[Market], Iterable[Group]] | None = None
 
     def offers(self) -> Iterator[Offer]:
         return self.rows() if self.rows else iter((self.offer,))

@@ -65,6 +65,9 @@ class Scope:
         return " and ".join(parts) or "1"
 
 
+_OTHER = {market: Offer("", None, None, "", market, 0.0, 0.0, 0.0) for market in Market}
+
+
 class Catalog:
     """One open catalog. `date` names the snapshot. Not for two threads at once."""
 
@@ -170,13 +173,23 @@ class Catalog:
                 yield Group(offer, sum(row[1] for row in sold), split=split)
 
     def _split(
-        self, size: _Size, sold: tuple[_Sold, ...], offer: Offer, scope: Scope, skip: tuple[int, ...]
+        self,
+        size: _Size,
+        sold: tuple[_Sold, ...],
+        offer: Offer,
+        scope: Scope,
+        skip: tuple[int, ...],
+        wanted: Market,
     ) -> Iterator[Group]:
-        """A group for each market in which a size is sold."""
-        place = offer.cloud, offer.region, offer.zone
+        """What a size has in the market that is wanted; of the other only how many."""
         for market, count, low, high in sold:
-            rows = partial(self._rows, offer.cloud, size, market, scope, skip)
-            yield Group(size.offer(place, offer.instance_type, market, low), count, high, rows)
+            if market is not wanted:
+                yield Group(_OTHER[market], count)
+                continue
+            one = offer
+            if offer.market is not market:
+                one = size.offer((offer.cloud, offer.region, offer.zone), offer.instance_type, market, low)
+            yield Group(one, count, high, partial(self._rows, offer.cloud, size, market, scope, skip))
 
     def _rows(
         self, cloud: str, size: _Size, market: Market, scope: Scope, skip: tuple[int, ...]

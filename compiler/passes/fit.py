@@ -45,8 +45,6 @@ def larger(offer: Offer, wanted: Requirements) -> str:
     has, asked = offer.accelerator, wanted.accelerator
     if asked and has and has.count > asked.count + _ROUNDING:
         parts.append(f"{has.count:g} × {has.name}, asked {asked.count:g}")
-    elif has and not asked and not named(wanted):
-        parts.append(f"{has.count:g} × {has.name}, asked none")
     if wanted.cpus and not wanted.cpus.at_least and offer.cpus > wanted.cpus.value + _ROUNDING:
         parts.append(f"{offer.cpus:g} vCPU, asked {wanted.cpus.value:g}")
     memory = wanted.memory_gb

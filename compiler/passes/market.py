@@ -15,7 +15,7 @@ def market(search: Search) -> Search:
     def reason(offer: Offer) -> str | None:
         return None if offer.market is asked else f"are {offer.market.value}, you asked {asked.value}"
 
-    split = tuple(one for group in search.left for one in (group.split() if group.split else (group,)))
+    split = tuple(one for group in search.left for one in (group.split(asked) if group.split else (group,)))
     return replace(search, left=split).keep(
         "market", f"are {asked.value}", reason, asks=search.requirements.use_spot
     )

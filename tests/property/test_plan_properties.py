@@ -115,7 +115,7 @@ def is_larger(offer: Offer, task: Task) -> bool:
         return False
     cards = has.count if has else 0
     return (
-        cards > (want.accelerator.count if want.accelerator else 0)
+        (want.accelerator is not None and cards > want.accelerator.count)
         or (want.cpus is not None and not want.cpus.at_least and offer.cpus > want.cpus.value)
         or (
             want.memory_gb is not None
