@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,15 +66,15 @@ class Estimate:
     data: tuple[Data, ...] = ()
 
     @classmethod
-    def of(cls, task: Task, hours: float | None = None) -> Estimate:
-        """From what a task says; `hours` when somebody knows better than the default."""
+    def of(cls, task: Task, hours: float | None = None, data: Sequence[Data] = ()) -> Estimate:
+        """From what a task says; `hours` when somebody knows better than the default, `data` beside its mounts."""
         return cls(
             hours=HOURS if hours is None else hours,
             assumed=hours is None,
             setup_s=SETUP_S if task.setup else 0.0,
             checkpoint=task.checkpoint is not None,
             disk_gb=task.requirements.disk_gb,
-            data=tuple(_data(task.file_mounts)),
+            data=(*_data(task.file_mounts), *data),
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from compiler.offer import Accelerator, Offer
-from compiler.passes import PASSES
+from compiler.passes import PASSES, fit
 from compiler.plan import Relaxation
 from compiler.quantity import Quantity
 from compiler.searching import Group, Search, Shelf
@@ -26,8 +26,9 @@ def relaxations(search: Search, shelves: Sequence[Shelf]) -> tuple[Relaxation, .
         most: Callable[[Offer], float],
         only: Keep | None = None,
     ) -> None:
-        """Of the offers that a change admits take the one with the most of something, then the cheapest."""
-        best = _best(_left(relaxed, shelves, only), most)
+        """Of the offers that a change admits take the one with the most of something, then an exact one, then
+        the cheapest."""
+        best = _best(relaxed, _left(relaxed, shelves, only), most)
         if best:
             found.append(Relaxation(f"`{change(best)}`", best))
 
@@ -45,6 +46,8 @@ def relaxations(search: Search, shelves: Sequence[Shelf]) -> tuple[Relaxation, .
             lambda one: _likeness(one, asked),
             lambda one: one.accelerator is not None,
         )
+    if fit.named(wanted):
+        attempt(lambda one: f"instance_type: {one.instance_type}", search.but(instance_type=None), _nothing)
     if cpus := wanted.cpus:
         attempt(lambda one: f"cpus: {_down(one.cpus, cpus)}", search.but(cpus=None), lambda one: one.cpus)
     if memory := wanted.memory_gb:
@@ -78,11 +81,15 @@ def _left(search: Search, shelves: Sequence[Shelf], only: Keep | None) -> tuple[
     return search.left
 
 
-def _best(groups: Sequence[Group], most: Callable[[Offer], float]) -> Offer | None:
+def _best(search: Search, groups: Sequence[Group], most: Callable[[Offer], float]) -> Offer | None:
     """The first of the best group; one that was cut to size stays so."""
     if not groups:
         return None
-    best = max(groups, key=lambda one: (most(one.offer), -one.offer.price))
+
+    def worth(one: Group) -> tuple[float, bool, float]:
+        return most(one.offer), not fit.larger(one.offer, search.requirements), -one.offer.price
+
+    best = max(groups, key=worth)
     return next(best.offers(), None) if best.rows else best.offer
 
 

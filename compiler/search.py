@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from compiler.catalog.shelf import Catalog
-from compiler.cost import Estimate
+from compiler.cost import Data, Estimate
 from compiler.offer import Market, Offer
 from compiler.passes import PASSES
 from compiler.passes.rank import order
@@ -41,6 +41,7 @@ def plan(
     options: Sequence[Requirements] | None = None,
     ordered: bool = False,
     hours: float | None = None,
+    data: Sequence[Data] = (),
     exact: bool = False,
 ) -> Plan:
     """Every offer judged, the best ranked by the cost of the whole task.
@@ -48,13 +49,14 @@ def plan(
     `avoid` holds names of places where something failed (`Offer.where`, or of a region or cloud), with how many
     seconds ago, or without: just now. `catalog` adds its offers to `offers`. `options` are requests of which any
     will do, or with `ordered` the first that something fits; without, the task's own. `hours` is how long the
-    task runs when somebody knows. `exact` refuses machines larger than asked.
+    task runs when somebody knows, `data` what it reads beside the buckets among its file_mounts. `exact` refuses
+    machines larger than asked.
     """
     shelves: tuple[Shelf, ...] = (Loose(tuple(offers)), *((catalog,) if catalog else ()))
     away, uneasy = _decayed(avoid)
     asking = Search(
         requirements=task.requirements, nodes=task.num_nodes, enabled=frozenset(enabled), avoided=away,
-        uneasy=uneasy, exact=exact, estimate=Estimate.of(task, hours),
+        uneasy=uneasy, exact=exact, estimate=Estimate.of(task, hours, data),
     )  # fmt: skip
     searches = _searched(asking, tuple(options or (task.requirements,)), ordered, shelves)
     best = (

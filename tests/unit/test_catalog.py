@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,8 +15,10 @@ from compiler.catalog import build, package
 from compiler.catalog.rows import Dropped, Row, prices, read
 from compiler.catalog.shelf import Catalog
 from compiler.load import load
-from compiler.offer import Market
+from compiler.offer import Accelerator, Market
+from compiler.plan import Plan
 from compiler.search import no_offer, plan
+from compiler.task import Requirements, Task
 
 AWS = """\
 instance_type,accelerator,accelerator_count,accelerator_memory_gib,vcpus,memory_gib,arch,network,region,zones,price,spot_price_estimate,spot_interruption_band,source
@@ -171,36 +175,36 @@ def test_prices_that_cannot_be_are_none(
     assert prices(*given, Dropped()) == kept
 
 
-def planned(catalog: Catalog, resources: str, **options: object) -> object:
+def planned(catalog: Catalog, resources: str, **options: Any) -> Plan:
     task = load(f"run: x\nresources: {resources}\n".encode(), "t.yaml", clouds=package.CLOUDS)
-    return plan(task, (), name="t", enabled=package.CLOUDS, catalog=catalog, **options)  # type: ignore[arg-type]
+    return plan(task, (), name="t", enabled=package.CLOUDS, catalog=catalog, **options)
 
 
 def test_larger_machines_only_where_nothing_is_exact(small: Catalog) -> None:
     made = planned(small, "{infra: aws, accelerators: 'A100:2'}")
-    assert made.chosen.larger == "8 × A100, asked 2"  # type: ignore[attr-defined]
+    assert made.chosen.larger == "8 × A100, asked 2"
     exact = planned(small, "{accelerators: 'A100:1'}")
-    assert exact.chosen.offer.instance_type == "a2-highgpu-1g"  # type: ignore[attr-defined]
-    assert not exact.chosen.larger  # type: ignore[attr-defined]
+    assert exact.chosen.offer.instance_type == "a2-highgpu-1g"
+    assert not exact.chosen.larger
     refused = planned(small, "{infra: aws, accelerators: 'A100:2'}", exact=True)
-    assert not refused.placements  # type: ignore[attr-defined]
+    assert not refused.placements
 
 
 def test_arm_and_credit_machines_are_not_given_unasked(small: Catalog) -> None:
     made = planned(small, "{cpus: 8}")
-    assert made.chosen.offer.instance_type == "Standard_D8s_v5"  # type: ignore[attr-defined]
-    reasons = {one.reason for one in made.rejections}  # type: ignore[attr-defined]
+    assert made.chosen.offer.instance_type == "Standard_D8s_v5"
+    reasons = {one.reason for one in made.rejections}
     assert {"are arm64", "sell CPU time by credit"} <= reasons
     arm = planned(small, "{accelerators: GH200}")
-    assert arm.chosen.offer.arch == "arm64"  # type: ignore[attr-defined]
+    assert arm.chosen.offer.arch == "arm64"
 
 
 def test_offers_know_their_price_band_and_source(small: Catalog) -> None:
     made = planned(small, "{accelerators: 'A100:8', use_spot: true}")
-    offer = made.chosen.offer  # type: ignore[attr-defined]
+    offer = made.chosen.offer
     assert (offer.market, offer.price, offer.on_demand, offer.band) == (Market.SPOT, 7.2, 21.96, 3)
     assert (offer.zone, offer.source) == ("us-east-1a", "list")
-    assert made.elsewise.offer.price == 21.96  # type: ignore[attr-defined]
+    assert made.elsewise.offer.price == 21.96
 
 
 def test_when_nothing_fits_the_nearest_is_named(small: Catalog) -> None:
@@ -254,3 +258,22 @@ def test_the_cache_is_filled_once_and_mended(tmp_path: Path, monkeypatch: pytest
     assert path.stat().st_ino == inode
     path.write_bytes(b"not a database")
     assert open_catalog().rows == first.rows
+
+
+def test_a_named_machine_is_met_alone_and_its_absence_explained(small: Catalog) -> None:
+    """Whatever the language calls the field, the optimizer keeps to an instance type that is asked for."""
+
+    @dataclass(frozen=True)
+    class Named(Requirements):
+        instance_type: str | None = None
+
+    def asked(wanted: Requirements) -> Plan:
+        return plan(Task(requirements=wanted), (), name="t", enabled=package.CLOUDS, catalog=small)
+
+    made = asked(Named(instance_type="t3.2xlarge"))
+    assert {one.offer.instance_type for one in made.placements} == {"t3.2xlarge"}
+    assert sum(one.count for one in made.rejections) + made.fitting == made.offers
+    none = asked(Named(instance_type="p4d.24xlarge", accelerator=Accelerator("H100", 8)))
+    assert not none.placements
+    assert {one.reason for one in none.rejections} == {"are not p4d.24xlarge", "have no H100"}
+    assert "`instance_type: p5.48xlarge`" in (no_offer(Task(), none).hint or "")
