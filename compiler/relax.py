@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from compiler.catalog import accelerators
 from compiler.offer import Accelerator, Offer
 from compiler.passes import PASSES, fit
 from compiler.plan import Relaxation
@@ -44,7 +45,7 @@ def relaxations(search: Search, shelves: Sequence[Shelf]) -> tuple[Relaxation, .
             lambda one: f"accelerators: {_accelerator(one, asked)}",
             search.but(accelerator=None),
             lambda one: _likeness(one, asked),
-            lambda one: one.accelerator is not None,
+            lambda one: _another(one, asked),
         )
     if fit.named(wanted):
         attempt(lambda one: f"instance_type: {one.instance_type}", search.but(instance_type=None), _nothing)
@@ -101,12 +102,26 @@ def _infra(offer: Offer) -> str:
     return "infra: " + "/".join(part for part in (offer.cloud, offer.region, offer.zone) if part)
 
 
+def _another(offer: Offer, asked: Accelerator) -> bool:
+    """Whether it has accelerators, and not just those that were asked for: they were refused for another reason."""
+    has = offer.accelerator
+    return has is not None and (has.name != asked.name or has.count < asked.count)
+
+
 def _likeness(offer: Offer, asked: Accelerator) -> float:
-    """The same kind, as many of them as there are; else as many of another kind; else as near as possible."""
+    """As many as there are, of the same kind if there are any, else of one with as much memory."""
     has = offer.accelerator
     if not has:
         return -1.0
-    return min(has.count, asked.count) + (0.5 if has.name == asked.name else 0.0)
+    return min(has.count, asked.count) + (
+        0.5 if has.name == asked.name else 0.4 * _alike(has.name, asked.name)
+    )
+
+
+def _alike(name: str, other: str) -> float:
+    """How near the memories of two accelerators are, 0 to 1."""
+    sizes = [one.memory_gb for one in map(accelerators.facts, (name, other)) if one and one.memory_gb]
+    return min(sizes) / max(sizes) if len(sizes) == 2 else 0.0
 
 
 def _accelerator(offer: Offer, asked: Accelerator) -> str:
