@@ -56,7 +56,7 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What the cost is reckoned for. `assumed`: nobody said how long the task runs."""
+    """What the cost is reckoned for. `assumed`: nobody said how long the task runs. `outputs` are written once."""
 
     hours: float = HOURS
     assumed: bool = True
@@ -64,17 +64,25 @@ class Estimate:
     checkpoint: bool = False
     disk_gb: float | None = None
     data: tuple[Data, ...] = ()
+    outputs: tuple[Data, ...] = ()
 
     @classmethod
     def of(cls, task: Task, hours: float | None = None, data: Sequence[Data] = ()) -> Estimate:
         """From what a task says; `hours` when somebody knows better than the default, `data` beside its mounts."""
+        said = getattr(task, "duration_s", None)
+        if hours is None and said:
+            hours = said / 3600
+        sources = [one for one in task.file_mounts.values() if isinstance(one, str)]
+        sources += [uri for bucket in getattr(task, "buckets", {}).values() for uri in bucket.source]
+        read, written = getattr(task, "inputs", None), getattr(task, "outputs", None)
         return cls(
             hours=HOURS if hours is None else hours,
             assumed=hours is None,
             setup_s=SETUP_S if task.setup else 0.0,
             checkpoint=task.checkpoint is not None,
             disk_gb=task.requirements.disk_gb,
-            data=(*_data(task.file_mounts), *data),
+            data=(*_data(sources), *_data([read.uri] if read else [], read and read.gb), *data),
+            outputs=tuple(_data([written.uri] if written else [], written and written.gb)),
         )
 
 
@@ -126,7 +134,7 @@ class Reckoner:
             reruns=hourly * extra_h,
             disk=disk,
             address=address,
-            transfer=self._moved(offer.cloud, offer.region) if self.estimate.data else 0.0,
+            transfer=self._moved(offer.cloud, offer.region),
             unease=hourly * unease * (start_h + LOST_H),
         )
 
@@ -166,6 +174,9 @@ class Reckoner:
             found = sum(
                 tariffs.egress(data.gb * self.nodes, (data.cloud, data.region), (cloud, region))
                 for data in self.estimate.data
+            ) + sum(
+                tariffs.egress(data.gb, (cloud, region), (data.cloud, data.region))
+                for data in self.estimate.outputs
             )
             self._transfer[cloud, region] = found
         return found
@@ -188,15 +199,14 @@ def _rerun_hours(band: int | None, nodes: int, estimate: Estimate, start_h: floa
     return math.expm1(exponent) / rate - whole
 
 
-def _data(mounts: Mapping[str, Any]) -> list[Data]:
+def _data(sources: Sequence[str], gb: float | None = None) -> list[Data]:
+    """What lies in buckets of known clouds, each bucket and path once."""
     found: dict[str, Data] = {}
-    for source in mounts.values():
-        if not isinstance(source, str):
-            continue
-        scheme, separator, _ = source.partition("://")
+    for source in sources:
+        scheme, separator, rest = source.partition("://")
         cloud = SCHEMES.get(scheme.lower()) if separator else None
-        if cloud == "azure" and ".blob.core.windows.net" not in source and scheme == "https":
+        if scheme.lower() == "https" and ".blob.core.windows.net" not in rest:
             continue
         if cloud:
-            found[source] = Data(cloud, None, DATA_GB, assumed=True)
+            found[source] = Data(cloud, None, DATA_GB if gb is None else gb, assumed=gb is None)
     return list(found.values())

@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from compiler import wishes
 from compiler.catalog.shelf import Catalog
 from compiler.cost import Data, Estimate
 from compiler.offer import Market, Offer
@@ -48,9 +49,9 @@ def plan(
 
     `avoid` holds names of places where something failed (`Offer.where`, or of a region or cloud), with how many
     seconds ago, or without: just now. `catalog` adds its offers to `offers`. `options` are requests of which any
-    will do, or with `ordered` the first that something fits; without, the task's own. `hours` is how long the
-    task runs when somebody knows, `data` what it reads beside the buckets among its file_mounts. `exact` refuses
-    machines larger than asked.
+    will do, or with `ordered` the first that something fits; without, the task's own alternatives. `hours` is
+    how long the task runs when somebody knows, `data` what it reads beside the buckets among its file_mounts.
+    `exact` refuses machines larger than asked.
     """
     shelves: tuple[Shelf, ...] = (Loose(tuple(offers)), *((catalog,) if catalog else ()))
     away, uneasy = _decayed(avoid)
@@ -58,12 +59,14 @@ def plan(
         requirements=task.requirements, nodes=task.num_nodes, enabled=frozenset(enabled), avoided=away,
         uneasy=uneasy, exact=exact, estimate=Estimate.of(task, hours, data),
     )  # fmt: skip
-    searches = _searched(asking, tuple(options or (task.requirements,)), ordered, shelves)
-    best = (
-        len(searches) - 1 if ordered else min(range(len(searches)), key=lambda one: _worth(searches[one][1]))
-    )
-    sized, done, steps = searches[best]
-    placements = done.ranked if ordered else _merged([one for _, one, _ in searches])
+    wanted = wishes.of(task) if options is None else wishes.expanded(options, ordered)
+    searches = _searched(asking, wanted, shelves)
+    last = wanted[len(searches) - 1]
+    best = min(range(len(last)), key=lambda one: _worth(searches[-1][one][1]))
+    tried = [one for group in searches for one in group]
+    best += len(tried) - len(last)
+    sized, done, steps = tried[best]
+    placements = _merged([one for _, one, _ in searches[-1]])
     made = Plan(
         name=name,
         offers=done.count + sum(count for _, _, count in done.rejected),
@@ -77,7 +80,7 @@ def plan(
         requirements=done.requirements,
         others=tuple(
             Alternative(asked(one.requirements), one.count, one.ranked[0] if one.ranked else None)
-            for number, (_, one, _) in enumerate(searches)
+            for number, (_, one, _) in enumerate(tried)
             if number != best
         ),
         catalog=catalog.date if catalog else None,
@@ -92,18 +95,27 @@ def plan(
     )
 
 
+Tried = tuple[Search, Search, tuple[Step, ...]]
+
+
 def _searched(
-    asking: Search, options: Sequence[Requirements], ordered: bool, shelves: Sequence[Shelf]
-) -> list[tuple[Search, Search, tuple[Step, ...]]]:
-    """For each request the search before `market`, the one that is done, and its steps; `ordered` ends early."""
-    found = []
-    for wanted in options:
-        estimate = asking.estimate
-        if wanted.disk_gb is not None:
-            estimate = replace(estimate, disk_gb=wanted.disk_gb)
-        done, steps, sized = run(replace(asking, requirements=wanted, estimate=estimate), shelves)
-        found.append((sized, done, steps))
-        if ordered and done.ranked:
+    asking: Search, wanted: Sequence[Sequence[Requirements]], shelves: Sequence[Shelf]
+) -> list[list[Tried]]:
+    """For each request the search before `market`, the one that is done, and its steps; the first group of
+    requests of which any can be had is the last that is tried."""
+    found: list[list[Tried]] = []
+    for group in wanted:
+        tried: list[Tried] = []
+        for one in group:
+            estimate = asking.estimate
+            if one.disk_gb is not None:
+                estimate = replace(estimate, disk_gb=one.disk_gb)
+            exact = asking.exact or getattr(one, "exact", False)
+            search = replace(asking, requirements=one, estimate=estimate, exact=exact)
+            done, steps, sized = run(search, shelves)
+            tried.append((sized, done, steps))
+        found.append(tried)
+        if any(done.ranked for _, done, _ in tried):
             break
     return found
 

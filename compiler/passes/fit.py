@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from compiler.catalog.hosts import ARM_CARDS
 from compiler.offer import Offer
+from compiler.quantity import Quantity
 from compiler.searching import Group, Search
 from compiler.task import Requirements
 from compiler.words import cpus, gigabytes
@@ -50,7 +51,16 @@ def larger(offer: Offer, wanted: Requirements) -> str:
     memory = wanted.memory_gb
     if memory and not memory.at_least and offer.memory_gb > memory.value + _ROUNDING:
         parts.append(f"{gigabytes(offer.memory_gb)}, asked {gigabytes(memory.value)}")
+    ratio = per_cpu(wanted)
+    if ratio and not ratio.at_least and offer.memory_gb > ratio.value * offer.cpus + _ROUNDING:
+        parts.append(f"{gigabytes(offer.memory_gb)}, asked {gigabytes(ratio.value)} for each vCPU")
     return "; ".join(parts)
+
+
+def per_cpu(wanted: Requirements) -> Quantity | None:
+    """The memory for each vCPU that a task asks for (`memory: 4x`)."""
+    ratio: Quantity | None = getattr(wanted, "memory_per_cpu", None)
+    return ratio
 
 
 def named(wanted: Requirements) -> str | None:
@@ -76,6 +86,9 @@ def _reason(offer: Offer, wanted: Requirements) -> str | None:
         return f"have less than {cpus(wanted.cpus.value)}"
     if wanted.memory_gb and offer.memory_gb + _ROUNDING < wanted.memory_gb.value:
         return f"have less than {gigabytes(wanted.memory_gb.value)} of memory"
+    ratio = per_cpu(wanted)
+    if ratio and not offer.flexible and offer.memory_gb + _ROUNDING < ratio.value * offer.cpus:
+        return f"have less than {gigabytes(ratio.value)} of memory for each vCPU"
     if wanted.disk_gb and offer.disk_gb is not None and offer.disk_gb + _ROUNDING < wanted.disk_gb:
         return f"have less than {gigabytes(wanted.disk_gb)} of disk"
     return None
@@ -88,7 +101,7 @@ def _kind(offer: Offer, wanted: Requirements) -> str | None:
         return f"are {offer.arch}"
     if offer.burstable:
         return "sell CPU time by credit"
-    if wanted.cpus or wanted.memory_gb:
+    if wanted.cpus or wanted.memory_gb or per_cpu(wanted):
         return None
     if wanted.accelerator:
         cards = wanted.accelerator.count
