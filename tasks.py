@@ -24,7 +24,14 @@ PROJECT = (
         "bench",
         "Measure start times, memory and recovery against their targets",
         "tests.bench.run",
-        (Positional("only", "names of figures", many=True, optional=True),),
+        (
+            Positional(
+                "only",
+                "names of figures, or `corpus DIR`: read task files as SkyPilot does",
+                many=True,
+                optional=True,
+            ),
+        ),
         (
             Flag("rival", "also measure SkyPilot, in an environment of its own"),
             Flag("json", "print the result as data"),

@@ -1,12 +1,16 @@
-"""What changing each field of a task means for a deployment that lives already."""
+"""What changing each field of a task means for a deployment that lives already: `x-change` of the schemas."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
+from functools import cache
 from typing import Any
 
+import schemas
+from compiler.codec import encode
+from compiler.needs import WRITTEN, Requirements
 from compiler.task import Task
 
 
@@ -28,6 +32,20 @@ SAYS = {
     Meaning.REFUSED: "not possible while it lives; `down` it first",
 }
 
+FIELDS = {
+    "repository": "workdir",
+    "kept_secrets": "managed_secrets",
+    "buckets": "file_mounts",
+    "scheduling_timeout_s": "job",
+    "duration_s": "duration",
+    "edge": "edge_config",
+    "hooks": "config",
+}
+"""Fields of Task that a file spells otherwise."""
+
+_ELSEWHERE = ("requirements", "alternatives", "ordered", "secrets", "file", "internal", "hints", "source")
+"""Compared in their own way, or no part of what was asked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -43,48 +61,27 @@ class Change:
         return SAYS[self.meaning]
 
 
-_FIELDS = {
-    "name": Meaning.IN_PLACE,
-    "workdir": Meaning.RESTARTS,
-    "num_nodes": Meaning.RESTARTS,
-    "envs": Meaning.RESTARTS,
-    "file_mounts": Meaning.RESTARTS,
-    "checkpoint": Meaning.RESTARTS,
-    "setup": Meaning.RESTARTS,
-    "run": Meaning.RESTARTS,
-}
-
-_RESOURCES = {
-    "cloud": Meaning.MOVES,
-    "region": Meaning.MOVES,
-    "zone": Meaning.MOVES,
-    "accelerator": Meaning.REPLACES_NODES,
-    "cpus": Meaning.REPLACES_NODES,
-    "memory_gb": Meaning.REPLACES_NODES,
-    "disk_gb": Meaning.REPLACES_NODES,
-    "use_spot": Meaning.REPLACES_NODES,
-    "labels": Meaning.IN_PLACE,
-    "autostop": Meaning.IN_PLACE,
-}
-
-_WRITTEN = {"accelerator": "accelerators", "memory_gb": "memory", "disk_gb": "disk_size"}
+@cache
+def meaning(field: str) -> Meaning:
+    """What the schema says of a field such as `run` or `resources.cpus`. Raises KeyError for an unknown one."""
+    name, _, inner = field.partition(".")
+    known = schemas.plain(schemas.load("task.v1.json")["properties"][name])
+    return Meaning(schemas.plain(known["properties"][inner])["x-change"] if inner else known["x-change"])
 
 
 def changes(old: Task, new: Task) -> tuple[Change, ...]:
     """Each field that differs, in the order of the format; values of secrets are not compared."""
-    found = []
-    for name, meaning in _FIELDS.items():
-        before, after = getattr(old, name), getattr(new, name)
-        if _plain(before) != _plain(after):
-            found.append(Change(name, meaning, _plain(before), _plain(after)))
+    found: list[Change] = []
+    for one in fields(Task):
+        if one.name in _ELSEWHERE:
+            continue
+        written = FIELDS.get(one.name, one.name)
+        before, after = encode(getattr(old, one.name)), encode(getattr(new, one.name))
+        if before != after and all(change.field != written for change in found):
+            found.append(Change(written, meaning(written), before, after))
     if set(old.secrets) != set(new.secrets):
-        found.append(Change("secrets", Meaning.RESTARTS, sorted(old.secrets), sorted(new.secrets)))
-    for name, meaning in _RESOURCES.items():
-        before, after = getattr(old.requirements, name), getattr(new.requirements, name)
-        if _plain(before) != _plain(after):
-            field = f"resources.{_WRITTEN.get(name, name)}"
-            found.append(Change(field, _place(name, meaning, after, old), _plain(before), _plain(after)))
-    return tuple(found)
+        found.append(Change("secrets", meaning("secrets"), sorted(old.secrets), sorted(new.secrets)))
+    return (*found, *_of_resources(old, new))
 
 
 def worst(found: tuple[Change, ...]) -> Meaning:
@@ -93,10 +90,30 @@ def worst(found: tuple[Change, ...]) -> Meaning:
     return max((one.meaning for one in found), key=order.index, default=Meaning.IN_PLACE)
 
 
-def _place(name: str, meaning: Meaning, after: Any, old: Task) -> Meaning:
+def _of_resources(old: Task, new: Task) -> list[Change]:
+    """Field by field of the one machine that is asked for; alternatives are compared as a whole."""
+    if old.alternatives or new.alternatives:
+        before, after = ([one.to_data() for one in task.options] for task in (old, new))
+        same = before == after and old.ordered == new.ordered
+        field = "resources.ordered" if new.ordered else "resources.any_of"
+        return [] if same else [Change(field, meaning(field), before, after)]
+    found: list[Change] = []
+    for one in fields(Requirements):
+        first, second = getattr(old.requirements, one.name), getattr(new.requirements, one.name)
+        if first == second or one.name == "internal":
+            continue
+        field = f"resources.{WRITTEN.get(one.name, one.name)}"
+        if any(change.field == field for change in found):
+            continue
+        means = _place(one.name, meaning(field), second, old)
+        found.append(Change(field, means, _plain(first), _plain(second)))
+    return found
+
+
+def _place(name: str, means: Meaning, after: Any, old: Task) -> Meaning:
     """A place that is no longer asked for is no reason to leave it; one kept folder stays in its cloud."""
-    if meaning is not Meaning.MOVES:
-        return meaning
+    if means is not Meaning.MOVES:
+        return means
     if after is None:
         return Meaning.IN_PLACE
     return Meaning.REFUSED if name == "cloud" and old.checkpoint else Meaning.MOVES

@@ -9,38 +9,73 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import schemas
-from compiler import paths, requirements, schema, source
+from compiler import fields, mounts, requirements, schema, services, source
+from compiler.files import KeptSecret
+from compiler.filling import Filling
+from compiler.normal import normal
 from compiler.notes import Notes, Path
 from compiler.problem import Problem, Problems, quote
-from compiler.task import Requirements, Task
+from compiler.source import Source
+from compiler.task import Task
 
 _DEEP = ("resources", "envs", "secrets", "file_mounts")
 """Fields whose members an override adds to; others it replaces."""
 
-_YES = {"yes": True, "on": True, "no": False, "off": False}
+HEADER = ("execution", "primary_tasks", "termination_delay", "inter_connection")
+"""Fields of the first document of several."""
 
 
 def load(
-    content: bytes, file: str, *, clouds: Sequence[str], overrides: Mapping[str, Any] | None = None
+    content: bytes,
+    file: str,
+    *,
+    clouds: Sequence[str],
+    overrides: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> Task:
-    """The Task of a file's bytes. `clouds` are enabled; `overrides` has the shape of the file and wins.
+    """The Task of a file's bytes. `clouds` are enabled; `overrides` has the shape of the file and wins, `defaults`
+    has it too and holds where the file says nothing.
 
-    Raises Problems with everything that is wrong at the first stage that finds something.
+    Raises Problems with everything that is wrong at the first stage that finds something, and
+    plan/not-runnable-yet for a file of several tasks: `compiler.pipeline` reads those.
     """
-    read = source.parse(content, file)
+    found = source.parse_all(content, file)
+    if len(found) > 1:
+        from compiler.pipeline import load_all, refusal
+
+        raise Problems(refusal(load_all(content, file, clouds=clouds, overrides=overrides)))
+    return load_document(found[0], clouds=clouds, overrides=overrides, defaults=defaults)
+
+
+def load_document(
+    read: Source,
+    *,
+    clouds: Sequence[str],
+    overrides: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> Task:
+    """The Task of one document. Raises Problems as `load` does."""
     contract = schemas.load("task.v1.json")
     notes = Notes(read)
-    data = _booleans(read.data)
+    data = normal(read.data, contract)
     for fault in schema.check(data, contract):
         notes.note(fault.code, fault.message, fault.path, fault.hint, fault.key)
-    over = _plain(overrides or {})
+    over = normal(_plain(overrides or {}), contract)
     notes.overridden = frozenset(_leaves(over))
     for fault in schema.check(over, contract):
         notes.note(fault.code, fault.message, fault.path, fault.hint, fault.key)
-    _stop(notes)
-    data = _overridden(data, over)
-    task = _task(data, notes, clouds, file)
-    _stop(notes)
+    if isinstance(data, dict):
+        for name in HEADER:
+            if name in data:
+                hint = (
+                    "put it into a first document of its own, and the tasks into the next ones, after `---`"
+                )
+                message = f"`{name}` is of the header of several tasks"
+                notes.note("task/misplaced-field", message, (name,), hint, True)
+    stop(notes)
+    data = _defaulted(data, normal(_plain(defaults or {}), contract))
+    task = _task(_overridden(data, over), over, notes, clouds)
+    stop(notes)
     return task
 
 
@@ -61,26 +96,13 @@ def missing(task: Task) -> tuple[Problem, ...]:
     return tuple(problems)
 
 
-def _stop(notes: Notes) -> None:
+def stop(notes: Notes) -> None:
+    """Raise Problems when there are any, in the order of the file."""
     if notes.problems:
         placed = sorted(
             notes.problems, key=lambda one: (one.place.line, one.place.column) if one.place else (0, 0)
         )
         raise Problems(placed)
-
-
-def _booleans(data: Any) -> Any:
-    """`yes`, `no`, `on` and `off` as YAML 1.1 has them, where only true or false can be meant."""
-    if not isinstance(data, dict) or not isinstance(data.get("resources"), dict):
-        return data
-    resources = dict(data["resources"])
-    for name in ("use_spot", "autostop"):
-        if isinstance(resources.get(name), str):
-            resources[name] = _YES.get(resources[name].lower(), resources[name])
-    if isinstance(resources.get("autostop"), dict) and isinstance(resources["autostop"].get("down"), str):
-        down = resources["autostop"]["down"]
-        resources["autostop"] = {**resources["autostop"], "down": _YES.get(down.lower(), down)}
-    return {**data, "resources": resources}
 
 
 def _plain(value: Any) -> Any:
@@ -99,60 +121,116 @@ def _leaves(over: Mapping[str, Any]) -> list[Path]:
     return found
 
 
-def _overridden(data: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    result = dict(data)
-    for name, value in over.items():
-        old = dict(result.get(name) or {}) if name in _DEEP else {}
-        if name == "resources" and value:
-            if "infra" in value:
-                old = {key: one for key, one in old.items() if key not in ("cloud", "region", "zone")}
-            elif {"cloud", "region", "zone"} & set(value):
-                old.pop("infra", None)
-        result[name] = {**old, **value} if name in _DEEP and isinstance(value, dict) else value
+def _defaulted(data: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """`data` over the settings of user and project; a place that the task names drops their place."""
+    result = {**defaults, **data}
+    for name in _DEEP:
+        if isinstance(data.get(name), dict) and isinstance(defaults.get(name), dict):
+            result[name] = {**defaults[name], **data[name]}
+    mine, base = data.get("resources"), defaults.get("resources")
+    if not isinstance(mine, dict) or not isinstance(base, dict):
+        return result
+    resources = result["resources"]
+    if isinstance(base.get("labels"), dict) and isinstance(mine.get("labels"), dict):
+        resources["labels"] = {**base["labels"], **mine["labels"]}
+    options = [mine, *(mine.get("any_of") or ()), *(mine.get("ordered") or ())]
+    for group in (("infra", "cloud", "region", "zone"), ("accelerators", "gpus"), ("any_of", "ordered")):
+        if any(name in one for one in options for name in group):
+            result["resources"] = resources = {
+                name: value for name, value in resources.items() if name in mine or name not in group
+            }
     return result
 
 
-def _task(data: Mapping[str, Any], notes: Notes, clouds: Sequence[str], file: str) -> Task:
+def _overridden(data: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`data` under the flags; those of resources reach every alternative, see compiler/requirements.py."""
+    result = dict(data)
+    for name, value in over.items():
+        if name == "resources":
+            continue
+        old = result.get(name)
+        deep = name in _DEEP and isinstance(value, dict) and isinstance(old, dict)
+        result[name] = {**old, **value} if deep and isinstance(old, dict) else value
+    return result
+
+
+def _task(data: Mapping[str, Any], over: Mapping[str, Any], notes: Notes, clouds: Sequence[str]) -> Task:
     envs = _values(data, "envs", notes)
-    secrets = _values(data, "secrets", notes)
+    secrets, kept = _secrets(data, notes)
     _shared(envs, secrets, notes)
-    known = {name: value for name, value in envs.items() if value is not None}
-    pending = frozenset(name for name, value in envs.items() if value is None)
-    mounts = _mounts(data.get("file_mounts") or {}, known, pending, notes)
-    workdir = data.get("workdir")
+    fields.check_login(envs, secrets, notes)
+    filling = Filling(envs)
+    wanted = filling.settled(data.get("resources") or {})
+    options, ordered = requirements.read(wanted, filling.settled(over.get("resources") or {}), notes, clouds)
+    local, buckets = mounts.read(data.get("file_mounts") or {}, filling, notes)
+    workdir, repository = fields.workdir(data.get("workdir"), filling, notes)
+    config, hooks = fields.config(data, notes)
+    place = data.get("checkpoint")
+    kept_folder = None if place is None or filling.waits(place) else filling.fill(place)
+    serving = data.get("service")
+    pool = data.get("pool") if data.get("pool") is not None else (serving or {}).get("pool")
+    if serving is not None and data.get("pool") is not None:
+        message = "a task is a service or a pool, not both"
+        notes.note("task/conflicting-fields", message, ("pool",), "keep one of them", True)
     return Task(
         name=data.get("name"),
-        workdir=_workdir(workdir, known, notes) if workdir is not None else None,
+        workdir=workdir,
+        repository=repository,
         num_nodes=int(data.get("num_nodes", 1)),
-        requirements=_requirements(data.get("resources") or {}, known, pending, notes, clouds),
+        requirements=options[0],
+        alternatives=options if len(options) > 1 else (),
+        ordered=ordered,
         envs=envs,
         secrets=secrets,
-        file_mounts=mounts,
-        checkpoint=_checkpoint(data.get("checkpoint"), known, mounts, notes),
+        kept_secrets=(*kept, *fields.kept_secrets(data.get("managed_secrets") or (), notes)),
+        file_mounts=local,
+        buckets=buckets,
+        volumes=mounts.volumes(data.get("volumes") or {}, filling, notes),
+        sync=fields.sync(data.get("sync")),
+        inputs=fields.transfer(data.get("inputs"), filling),
+        outputs=fields.transfer(data.get("outputs"), filling),
+        checkpoint=mounts.checkpoint(kept_folder, envs, data.get("setup"), {**local, **buckets}, notes)
+        if place is None or kept_folder is not None
+        else None,
         setup=data.get("setup"),
         run=data.get("run"),
-        file=file,
+        service=services.service(filling.fill(serving), notes)
+        if serving is not None and pool is None
+        else None,
+        pool=services.pool(pool, ("pool",), notes) if pool is not None else None,
+        scheduling_timeout_s=fields.scheduling_timeout(data.get("job") or {}, notes),
+        deadline=fields.deadline(filling.fill(data.get("deadline")), notes),
+        duration_s=fields.duration(filling.fill(data.get("duration")), notes),
+        budget=data.get("budget"),
+        isolation=data.get("isolation"),
+        networking=fields.networking(data.get("networking")),
+        edge=fields.edge(data.get("edge_config"), notes),
+        config=config,
+        hooks=hooks,
+        event_callback=data.get("event_callback"),
+        api_server_access=data.get("api_server_access", True),
+        internal={name: data[name] for name in fields.INTERNAL if name in data},
+        file=notes.source.file,
+        hints=tuple(notes.hints),
         source=notes.source,
     )
 
 
-def _requirements(
-    data: Mapping[str, Any],
-    known: dict[str, str],
-    pending: frozenset[str],
-    notes: Notes,
-    clouds: Sequence[str],
-) -> Requirements:
-    """Texts are filled in first; one that waits for a value cannot be judged yet and is left out."""
-    filled = {}
-    for name, value in data.items():
-        if isinstance(value, str):
-            if pending.intersection(paths.variables(value)):
-                continue
-            filled[name] = paths.fill(value, known)
-        else:
-            filled[name] = value
-    return requirements.read(filled, notes, clouds)
+def _secrets(data: Mapping[str, Any], notes: Notes) -> tuple[dict[str, str | None], tuple[KeptSecret, ...]]:
+    """Values by name, and those that are kept elsewhere: `secrets:NAME`, as members of a list or as keys."""
+    given = data.get("secrets")
+    if isinstance(given, list):
+        return {}, tuple(KeptSecret(name.removeprefix("secrets:")) for name in given)
+    kept = []
+    for name in given or ():
+        if name.startswith("secrets:"):
+            kept.append(KeptSecret(name.removeprefix("secrets:")))
+            if (given or {})[name] is not None:
+                hint = "leave the value out, or write the name without `secrets:`"
+                message = f"{quote(name)} is kept elsewhere and has no value here"
+                notes.note("task/conflicting-fields", message, ("secrets", name), hint, True)
+    values = _values(data, "secrets", notes)
+    return {name: value for name, value in values.items() if not name.startswith("secrets:")}, tuple(kept)
 
 
 def _values(data: Mapping[str, Any], field: str, notes: Notes) -> dict[str, str | None]:
@@ -182,61 +260,3 @@ def _shared(envs: dict[str, str | None], secrets: dict[str, str | None], notes: 
             )
         secrets[name] = plain if hidden is None else hidden
         del envs[name]
-
-
-def _workdir(text: str, known: dict[str, str], notes: Notes) -> str:
-    filled = paths.fill(text, known)
-    kind = paths.scheme(filled)
-    if kind:
-        message = f"a workdir of `{kind}://` is not supported yet"
-        notes.note("task/not-supported-yet", message, ("workdir",), "name a folder of your machine")
-    return filled
-
-
-def _mounts(
-    data: Mapping[str, Any], known: dict[str, str], pending: frozenset[str], notes: Notes
-) -> dict[str, str]:
-    mounts: dict[str, str] = {}
-    for written, origin in data.items():
-        path: Path = ("file_mounts", written)
-        if pending.intersection(paths.variables(written)):
-            mounts[written] = paths.fill(origin, known)
-            continue
-        place = _target(paths.fill(written, known), path, "mount target", notes, key=True)
-        if place is None:
-            continue
-        if place in mounts:
-            message = f"two mounts go to {quote(place)}"
-            notes.note("task/conflicting-fields", message, path, "keep one of them", True)
-        mounts[place] = paths.fill(origin, known)
-        kind = paths.scheme(mounts[place])
-        if kind:
-            message = f"mounting `{kind}://` is not supported yet"
-            notes.note("task/not-supported-yet", message, path, "mount a local file or folder")
-    return mounts
-
-
-def _target(text: str, path: Path, what: str, notes: Notes, key: bool = False) -> str | None:
-    try:
-        return paths.target(text)
-    except ValueError as error:
-        code = "task/target-outside" if ".." in text.split("/") else "task/wrong-value"
-        hint = "a target begins with `/` or `~/`, or lies in the workdir"
-        notes.note(code, f"the {what} {quote(text)} cannot be used: {error}", path, hint, key)
-        return None
-
-
-def _checkpoint(
-    text: str | None, known: dict[str, str], mounts: Mapping[str, str], notes: Notes
-) -> str | None:
-    if text is None:
-        return None
-    place = _target(paths.fill(text, known), ("checkpoint",), "checkpoint folder", notes)
-    if place is None:
-        return None
-    for other in (*mounts, paths.WORKDIR):
-        if paths.within(other, place):
-            message = f"the checkpoint folder {quote(place)} would hide {quote(other)}"
-            notes.note("task/conflicting-fields", message, ("checkpoint",), "give it a folder of its own")
-            break
-    return place

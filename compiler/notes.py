@@ -1,4 +1,4 @@
-"""Collects the Problems of one task file, each with the place it is about."""
+"""Collects the Problems and hints of one task file, each with the place it is about."""
 
 from __future__ import annotations
 
@@ -17,13 +17,22 @@ class Notes:
         self.source = source
         self.overridden = frozenset(overridden)
         self.problems: list[Problem] = []
+        self.hints: list[Problem] = []
 
     def note(
         self, code: str, message: str, path: Path = (), hint: str | None = None, key: bool = False
     ) -> None:
         if self.is_overridden(path):
             message += " (given on the command line)"
-        self.problems.append(Problem(code, message, self.place(path, key), hint))
+        found = Problem(code, message, self.place(path, key), hint)
+        if found not in self.problems:
+            self.problems.append(found)
+
+    def old(self, message: str, path: Path, hint: str) -> None:
+        """A form that works and has a newer one: told, never refused."""
+        found = Problem("task/old-form", message, self.place(path, True), hint)
+        if found not in self.hints:
+            self.hints.append(found)
 
     def is_overridden(self, path: Path) -> bool:
         return any(path[:end] in self.overridden for end in range(1, len(path) + 1))

@@ -11,28 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 _NUMBER = re.compile(r"\s*(\d{1,12}(?:\.\d{1,9})?|\.\d{1,9})\s*([A-Za-z]*)\s*(\+?)\s*\Z")
-_TIME = re.compile(r"\s*(\d{1,9})\s*([A-Za-z]*)\s*\Z")
+_TIME = re.compile(r"\s*(\d{1,9}(?:\.\d{1,9})?)\s*([A-Za-z]*)\s*\Z")
 _COUNTED = re.compile(r"(.*?)\s*(?::\s*(\d{1,6}(?:\.\d{1,6})?|\.\d{1,6})\s*)?\Z", re.DOTALL)
 
 SIZES = {
-    "": 1.0,
-    "kb": 1e-6,
-    "mb": 1e-3,
-    "gb": 1.0,
-    "tb": 1e3,
-    "pb": 1e6,
-    "kib": 1024 / 1e9,
-    "mib": 1024**2 / 1e9,
-    "gib": 1024**3 / 1e9,
-    "tib": 1024**4 / 1e9,
-    "pib": 1024**5 / 1e9,
-    "k": 1e-6,
-    "m": 1e-3,
-    "g": 1.0,
-    "t": 1e3,
-    "p": 1e6,
-}
-"""Gigabytes in one unit."""
+    unit + end: 1024.0**power for power, unit in enumerate("kmgtp", -2) for end in ("", "b", "i", "ib")
+} | {"": 1.0}
+"""Gigabytes in one unit, each 1024 of the one before: machines are sold in gigabytes of 1024³ bytes."""
 
 TIMES = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 """Seconds in one unit."""
@@ -58,7 +43,7 @@ def count(value: Any) -> Quantity:
 
 
 def size(value: Any, plus_allowed: bool = True) -> Quantity:
-    """Gigabytes: 32, "32+", "80GB", "500 MB", "2TB+" (KB to PB count by thousands, KiB to PiB by 1024)."""
+    """Gigabytes: 32, "32+", "80GB", "512 MB", "2TB+"."""
     example = "a size such as `32`, `32+` or `512MB`" if plus_allowed else "a size such as `256` or `1TB`"
     number, unit, plus = _split(value, example)
     factor = SIZES.get(unit.lower())
@@ -70,16 +55,16 @@ def size(value: Any, plus_allowed: bool = True) -> Quantity:
 
 
 def seconds(value: Any, unit: str = "m") -> int:
-    """A time: 10 (of `unit`), "90s", "10m", "10h", "2d", "1w"."""
+    """A time, in whole seconds rounded up: 10 (of `unit`), "90s", "10m", "1.5h", "2d", "1w"."""
     example = "a time such as `10m` or `2h`"
-    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    text = f"{value:.9f}" if isinstance(value, (int, float)) and not isinstance(value, bool) else value
     found = _TIME.match(text) if isinstance(text, str) else None
     if not found:
         raise ValueError(f"write {example}")
     factor = TIMES.get((found[2] or unit).lower())
     if factor is None:
         raise ValueError(f"`{found[2]}` is no unit of time; write {example}")
-    return int(found[1]) * factor
+    return math.ceil(float(found[1]) * factor)
 
 
 def counted(text: str) -> tuple[str, float | None]:

@@ -1,8 +1,8 @@
-"""Plain data against schemas/task.v1.json: every mistake becomes a Fault with a path, a sentence and a hint.
+"""Plain data against schemas/task.v1*.json: every mistake becomes a Fault with a path, a sentence and a hint.
 
-Reads the published schema itself and knows just the keywords that stand in it, because the general
+Reads the published schemas themselves and knows just the keywords that stand in them, because the general
 validator costs a third of the time that `validate` may take; a property test holds the two to the same
-verdicts. A value whose schema says `x-skywright: later` is known to the format and refused.
+verdicts. What people may write in two ways is made one way before, by compiler/normal.py.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+import schemas
 from compiler.problem import nearest, quote
 
 Path = tuple[str | int, ...]
@@ -22,18 +23,27 @@ KEYWORDS = frozenset(
         *(
             "type",
             "enum",
-            "const",
             "anyOf",
             "properties",
             "additionalProperties",
             "propertyNames",
             "required",
+            "$ref",
         ),
-        *("minProperties", "maxProperties", "items", "minItems", "minimum", "maximum", "exclusiveMinimum"),
+        *(
+            "minProperties",
+            "maxProperties",
+            "items",
+            "minItems",
+            "maxItems",
+            "minimum",
+            "maximum",
+            "exclusiveMinimum",
+        ),
         *("minLength", "maxLength", "pattern"),
     )
 )
-"""What is judged. `x-skywright`, `x-says` and `x-hint` are ours; all else in the schema is for readers."""
+"""What is judged. `x-says` is ours; all else in the schema is for readers and for compiler/normal.py."""
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -70,11 +80,7 @@ def check(data: Any, schema: Mapping[str, Any]) -> list[Fault]:
 
 
 def _value(value: Any, schema: Mapping[str, Any], path: Path) -> Iterable[Fault]:
-    if schema.get("x-skywright") == "later":
-        yield Fault(
-            path, "task/not-supported-yet", f"{_name(path)} is not supported yet", schema.get("x-hint"), True
-        )
-        return
+    schema = schemas.plain(schema)
     if "anyOf" in schema:
         yield from _any_of(value, schema, path)
         return
@@ -92,26 +98,16 @@ def _value(value: Any, schema: Mapping[str, Any], path: Path) -> Iterable[Fault]
 
 def _any_of(value: Any, schema: Mapping[str, Any], path: Path) -> Iterable[Fault]:
     """Nothing when a branch takes the value, else what the nearest branch says."""
-    fitting = [branch for branch in schema["anyOf"] if _fits(value, branch)]
-    now = [list(_value(value, one, path)) for one in fitting if not one.get("x-skywright")]
-    if [] in now:
+    branches = [schemas.plain(branch) for branch in schema["anyOf"]]
+    found = [list(_value(value, one, path)) for one in branches if _fits(value, one)]
+    if [] in found:
         return
-    later = [one for one in fitting if one.get("x-skywright")]
-    good = [one for one in later if not list(_value(value, {**one, "x-skywright": None}, path))]
-    if good or (later and not now):
-        message = _form(path, (good or later)[0])
-        yield Fault(path, "task/not-supported-yet", message, schema.get("x-hint"), True)
-        return
-    if now:
-        for fault in min(now, key=len):
+    if found:
+        for fault in min(found, key=len):
             yield replace(fault, hint=fault.hint or _example(schema, path)) if fault.path == path else fault
         return
-    wanted = [name for branch in schema["anyOf"] if not branch.get("x-skywright") for name in _types(branch)]
-    choices = [one for branch in schema["anyOf"] for one in branch.get("enum", [])]
-    if choices and isinstance(value, str):
-        yield _choice(value, choices, path)
-    else:
-        yield _wrong_type(value, list(dict.fromkeys(wanted)), schema, path)
+    wanted = [name for branch in branches for name in _types(branch)]
+    yield _wrong_type(value, list(dict.fromkeys(wanted)), schema, path)
 
 
 def _object(value: dict[str, Any], schema: Mapping[str, Any], path: Path) -> Iterable[Fault]:
@@ -143,6 +139,9 @@ def _array(value: list[Any], schema: Mapping[str, Any], path: Path) -> Iterable[
             yield from _value(item, schema["items"], (*path, index))
     if len(value) < schema.get("minItems", 0):
         yield Fault(path, "task/wrong-value", f"{_name(path)} is empty")
+    if len(value) > schema.get("maxItems", len(value)):
+        most = schema["maxItems"]
+        yield Fault(path, "task/wrong-value", f"{_name(path)} has {len(value)} members; {most} is the most")
 
 
 def _text(value: str, schema: Mapping[str, Any], path: Path) -> Iterable[Fault]:
@@ -153,6 +152,8 @@ def _text(value: str, schema: Mapping[str, Any], path: Path) -> Iterable[Fault]:
         yield Fault(
             path, "task/wrong-value", f"{_name(path)} has {len(value)} characters; {most} is the most"
         )
+    elif "enum" in schema and value not in schema["enum"]:
+        yield _choice(value, schema["enum"], path)
     elif "pattern" in schema and not _pattern(schema["pattern"]).search(value):
         yield Fault(path, "task/bad-name", f"{quote(value)} is not {schema['x-says']}", _better(value))
 
@@ -176,15 +177,12 @@ def _number(value: float, schema: Mapping[str, Any], path: Path) -> Iterable[Fau
 
 
 def _fits(value: Any, schema: Mapping[str, Any]) -> bool:
-    if "const" in schema:
-        return type(value) is type(schema["const"]) and value == schema["const"]
-    if "enum" in schema:
-        return isinstance(value, str) and value in schema["enum"]
     names = _types(schema)
-    return not names or any(_is(value, name) for name in names)
+    return not names or any(is_of(value, name) for name in names)
 
 
-def _is(value: Any, name: str) -> bool:
+def is_of(value: Any, name: str) -> bool:
+    """Is `value` of a JSON type? Whole numbers such as 2.0 are integers, true is none."""
     if isinstance(value, bool):
         return name == "boolean"
     if name == "integer":
@@ -254,28 +252,24 @@ def _choice(value: str, choices: list[str], path: Path) -> Fault:
 
 
 def _unknown(name: str, known: Mapping[str, Any], path: Path) -> Fault:
-    owner = f"`{path[-1]}`" if path else "a task"
-    meant = nearest(name, [one for one in known if not one.startswith("_")])
+    owner = _name(path) if path else "a task"
+    meant = nearest(name, [one for one in known if not known[one].get("x-internal")])
     hint = f"did you mean `{meant}`?" if meant else None
-    resources = known.get("resources", {}).get("properties", {}) if not path else {}
+    resources = schemas.plain(known["resources"])["properties"] if "resources" in known else {}
     if name in resources:
         hint = f"`{name}` is a field of `resources`: write it below that, indented"
     return Fault((*path, name), "task/unknown-field", f"{quote(name)} is not a field of {owner}", hint, True)
 
 
-def _form(path: Path, branch: Mapping[str, Any]) -> str:
-    form = str(branch.get("description", "")).removesuffix(" Not supported yet.").rstrip(".")
-    form = form[:1].lower() + form[1:] if form else "this form"
-    return f"{form} in {_name(path)}: not supported yet"
-
-
 def _name(path: Path) -> str:
+    if path and isinstance(path[-1], int):
+        return f"member {path[-1] + 1} of {_name(path[:-1])}"
     return quote(str(path[-1])) if path else "the task"
 
 
 def _example(schema: Mapping[str, Any], path: Path) -> str | None:
     examples = [one for one in schema.get("examples", ()) if not isinstance(one, (dict, list))]
-    if not examples or not path:
+    if not examples or not path or isinstance(path[-1], int):
         return None if path else "a task file is a mapping such as `run: echo hello`"
     return f"for example `{path[-1]}: {examples[0]}`"
 

@@ -7,92 +7,110 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from compiler.offer import Accelerator
-from compiler.problem import Place
-from compiler.quantity import Quantity
+from compiler.codec import decode, encode
+from compiler.files import KeptSecret, Repository, Storage, Sync, Transfer, Volume
+from compiler.needs import Autostop, Requirements
+from compiler.problem import Place, Problem
+from compiler.serving import Pool, Service
 from compiler.source import Source
+
+__all__ = (
+    "VALID_NAME",
+    "Autostop",
+    "Deadline",
+    "Edge",
+    "Hook",
+    "Networking",
+    "Requirements",
+    "Task",
+    "deployment_name",
+)
 
 VALID_NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?\Z")
 """A deployment's name."""
 
 
 @dataclass(frozen=True, slots=True)
-class Autostop:
-    """When idle nodes are given back. None means never; `down` removes them, else they are stopped."""
+class Deadline:
+    """When the task must be done: `span_s` seconds after its start, or `at`, a time of ISO 8601 with its zone."""
 
-    idle_s: int | None
-    down: bool = False
+    span_s: float | None = None
+    at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Requirements:
-    """What each node needs. None means: not asked for."""
+class Networking:
+    """The network that the nodes join, by names of the cloud."""
 
-    cloud: str | None = None
-    region: str | None = None
-    zone: str | None = None
-    accelerator: Accelerator | None = None
-    cpus: Quantity | None = None
-    memory_gb: Quantity | None = None
-    disk_gb: float | None = None
-    use_spot: bool = False
-    labels: Mapping[str, str] = field(default_factory=dict)
-    autostop: Autostop | None = None
+    vpc_name: str | None = None
+    subnet_name: str | None = None
+    security_groups: tuple[str, ...] = ()
 
-    def to_data(self) -> dict[str, Any]:
-        """Plain data; absent values are left out."""
-        data: dict[str, Any] = {
-            "cloud": self.cloud,
-            "region": self.region,
-            "zone": self.zone,
-            "accelerator": [self.accelerator.name, self.accelerator.count] if self.accelerator else None,
-            "cpus": [self.cpus.value, self.cpus.at_least] if self.cpus else None,
-            "memory_gb": [self.memory_gb.value, self.memory_gb.at_least] if self.memory_gb else None,
-            "disk_gb": self.disk_gb,
-            "use_spot": self.use_spot or None,
-            "labels": dict(self.labels) or None,
-            "autostop": [self.autostop.idle_s, self.autostop.down] if self.autostop else None,
-        }
-        return {key: value for key, value in data.items() if value is not None}
 
-    @classmethod
-    def from_data(cls, data: Mapping[str, Any]) -> Requirements:
-        accelerator, autostop = data.get("accelerator"), data.get("autostop")
-        cpus, memory = data.get("cpus"), data.get("memory_gb")
-        return cls(
-            cloud=data.get("cloud"),
-            region=data.get("region"),
-            zone=data.get("zone"),
-            accelerator=Accelerator(*accelerator) if accelerator else None,
-            cpus=Quantity(*cpus) if cpus else None,
-            memory_gb=Quantity(*memory) if memory else None,
-            disk_gb=data.get("disk_gb"),
-            use_spot=data.get("use_spot", False),
-            labels=data.get("labels", {}),
-            autostop=Autostop(*autostop) if autostop else None,
-        )
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """What edge devices must offer. None: not asked for."""
+
+    bandwidth_mbps: float | None = None
+    latency_ms: float | None = None
+    power_w: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """Bash that runs on the node before one of `events` (stop, preemption, down)."""
+
+    run: str
+    events: tuple[str, ...] = ("stop", "preemption", "down")
+    timeout_s: int = 3600
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
     """One task. Paths are as written after `$NAME` was filled in: `workdir` and the sources of `file_mounts`
-    (target -> source) are of the user's machine, the targets and `checkpoint` of the node: they begin with
-    `/` or `~/`.
+    (target -> local path) are of the user's machine, targets (also of `buckets` and `volumes`) and `checkpoint`
+    of the node: they begin with `/` or `~/`.
 
-    A value of None in `envs` or `secrets` is still to be given. `repr` shows no secret.
+    `requirements` are those of the first alternative; `alternatives` has all of them when there are several, and
+    `ordered` tells whether the first that can be had wins, or the cheapest. A value of None in `envs` or `secrets`
+    is still to be given. `hints` tell of old forms. `repr` shows no secret.
     """
 
     name: str | None = None
     workdir: str | None = None
+    repository: Repository | None = None
     num_nodes: int = 1
     requirements: Requirements = field(default_factory=Requirements)
+    alternatives: tuple[Requirements, ...] = ()
+    ordered: bool = False
     envs: Mapping[str, str | None] = field(default_factory=dict)
     secrets: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+    kept_secrets: tuple[KeptSecret, ...] = ()
     file_mounts: Mapping[str, str] = field(default_factory=dict)
+    buckets: Mapping[str, Storage] = field(default_factory=dict)
+    volumes: Mapping[str, Volume] = field(default_factory=dict)
+    sync: Sync | None = None
+    inputs: Transfer | None = None
+    outputs: Transfer | None = None
     checkpoint: str | None = None
     setup: str | None = None
     run: str | None = None
+    service: Service | None = None
+    pool: Pool | None = None
+    scheduling_timeout_s: int | None = None
+    deadline: Deadline | None = None
+    duration_s: float | None = None
+    budget: float | None = None
+    isolation: str | None = None
+    networking: Networking | None = None
+    edge: Edge | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    hooks: tuple[Hook, ...] = ()
+    event_callback: str | None = None
+    api_server_access: bool = True
+    internal: Mapping[str, Any] = field(default_factory=dict)
     file: str = "task.yaml"
+    hints: tuple[Problem, ...] = field(default=(), compare=False, repr=False)
     source: Source | None = field(default=None, compare=False, repr=False)
 
     def place(self, *path: str | int, key: bool = False) -> Place | None:
@@ -116,40 +134,46 @@ class Task:
         stem = self.file.replace("\\", "/").rpartition("/")[2].partition(".")[0]
         return deployment_name(self.name or stem)
 
+    @property
+    def options(self) -> tuple[Requirements, ...]:
+        """Every alternative; at least one."""
+        return self.alternatives or (self.requirements,)
+
     def to_data(self, redact: bool = False) -> dict[str, Any]:
         """Plain data; absent values are left out. `redact` keeps names of secrets and drops values."""
-        secrets: dict[str, str | None] = dict(self.secrets)
-        data: dict[str, Any] = {
-            "name": self.name,
-            "workdir": self.workdir,
-            "num_nodes": self.num_nodes,
-            "resources": self.requirements.to_data() or None,
-            "envs": dict(self.envs) or None,
-            "secrets": (dict.fromkeys(secrets) if redact else secrets) or None,
-            "file_mounts": dict(self.file_mounts) or None,
-            "checkpoint": self.checkpoint,
-            "setup": self.setup,
-            "run": self.run,
-            "file": self.file,
-        }
-        return {key: value for key, value in data.items() if value is not None}
+        data = encode(self)
+        data["num_nodes"], data["file"] = self.num_nodes, self.file
+        if redact and self.secrets:
+            data["secrets"] = dict.fromkeys(self.secrets)
+        if redact:
+            for one in (data.get("requirements", {}), *data.get("alternatives", ())):
+                one.pop("internal", None)  # SkyPilot keeps a login in it
+        if "requirements" in data:
+            data["resources"] = data.pop("requirements")
+        order = [*_ORDER, *sorted(set(data) - set(_ORDER))]
+        return {name: data[name] for name in order if name in data}
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Task:
-        """The inverse of `to_data` (without places)."""
-        return cls(
-            name=data.get("name"),
-            workdir=data.get("workdir"),
-            num_nodes=data["num_nodes"],
-            requirements=Requirements.from_data(data.get("resources", {})),
-            envs=data.get("envs", {}),
-            secrets=data.get("secrets", {}),
-            file_mounts=data.get("file_mounts", {}),
-            checkpoint=data.get("checkpoint"),
-            setup=data.get("setup"),
-            run=data.get("run"),
-            file=data["file"],
-        )
+        """The inverse of `to_data` (without places and hints)."""
+        given = {_FIELDS.get(name, name): value for name, value in data.items()}
+        return decode(cls, given)
+
+
+_FIELDS = {"resources": "requirements"}
+_ORDER = (
+    "name",
+    "workdir",
+    "num_nodes",
+    "resources",
+    "envs",
+    "secrets",
+    "file_mounts",
+    "checkpoint",
+    "setup",
+    "run",
+    "file",
+)
 
 
 def deployment_name(text: str) -> str:

@@ -23,8 +23,8 @@ def cpus(value: float) -> str:
 def gigabytes(value: float) -> str:
     """`512 MB`, `16 GB`, `1.15 TB`."""
     if value < 1:
-        return f"{value * 1000:.4g} MB"
-    return f"{value:.4g} GB" if value < 10_000 else f"{value / 1000:.4g} TB"
+        return f"{value * 1024:.4g} MB"
+    return f"{value:.4g} GB" if value < 10_000 else f"{value / 1024:.4g} TB"
 
 
 def span(seconds: float) -> str:

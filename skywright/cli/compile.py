@@ -11,9 +11,11 @@ from skywright.cli.arguments import Values
 from skywright.cli.planning import catalog_clouds, make_plan, make_spec
 from skywright.cli.settings import project
 from skywright.cli.taskfile import Entry, read_entry
+from stacks import CLOUDS
 
 if TYPE_CHECKING:
     from compiler.plan import Plan
+    from compiler.task import Task
 
 STYLES = {"chosen": screen.BOLD, "grey": screen.GREY}
 
@@ -24,27 +26,40 @@ def run(values: Values) -> int:
         entry = read_entry(values, (_yaml(values.file),), values.cluster_name)
         return _compile(values, entry, make_plan(entry))
     entry = read_entry(values, (_yaml(values.file),), values.cluster_name, clouds=catalog_clouds())
-    plan = make_plan(entry, clouds=_clouds(values, entry), exact=bool(values.exact))
+    plan = make_plan(entry, refuse=False, clouds=_clouds(values, entry), exact=bool(values.exact))
     if values.json:
-        screen.data(plan.to_data())
+        from compiler.runnable import refusals
+
+        refused = [problem.to_data() for problem in refusals(entry.task)]
+        screen.data({**plan.to_data(), "not_runnable_yet": refused})
     else:
         from compiler.explain import lines
 
         for line in lines(entry.task, plan):
             screen.out(screen.paint(line.text, STYLES[line.style]) if line.style in STYLES else line.text)
+        say_refused(entry.task)
     return int(Exit.FINE)
 
 
 def _clouds(values: Values, entry: Entry) -> tuple[str, ...]:
-    """All clouds of the catalog with --all-clouds, or the one that the task names; none: those that run here.
+    """All clouds of the catalog with --all-clouds, or those that the task names; none: those that run here.
 
     This machine costs nothing and would hide every price, so it does not compete with all clouds.
     """
-    named = entry.task.requirements.cloud
     known = catalog_clouds()
-    if named in known:
-        return (named,)
-    return known if values.all_clouds and named is None else ()
+    named = [one.cloud for one in entry.task.options]
+    if values.all_clouds and None in named:
+        return known
+    priced = tuple(dict.fromkeys(cloud for cloud in named if cloud in known))
+    return (*priced, *(cloud for cloud in CLOUDS if cloud in named or None in named)) if priced else ()
+
+
+def say_refused(task: Task) -> None:
+    """What the plan is right about and `up` would refuse."""
+    from compiler.runnable import refusals
+
+    for problem in refusals(task):
+        screen.remark("cannot run yet", problem)
 
 
 def _yaml(word: str) -> str:

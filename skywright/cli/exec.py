@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from compiler.load import missing
 from compiler.problem import Problems
+from compiler.runnable import refusals
 from skywright.cli import screen
 from skywright.cli.arguments import Values
 from skywright.cli.launch import after_acceptance, connect, timeline_end
@@ -19,6 +20,9 @@ def run(values: Values) -> int:
     needed = missing(entry.task)
     if needed:
         raise Problems(needed)
+    refused = refusals(entry.task)
+    if refused:
+        raise Problems(refused)
     check_local(entry.task)
     client = connect()
     files = send_files(entry.task, client, screen.say)

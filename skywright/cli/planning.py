@@ -23,20 +23,34 @@ def catalog_clouds() -> tuple[str, ...]:
     return CLOUDS
 
 
-def make_plan(entry: Entry, *, clouds: Collection[str] = (), exact: bool = False) -> Plan:
+def make_plan(
+    entry: Entry, *, refuse: bool = True, clouds: Collection[str] = (), exact: bool = False
+) -> Plan:
     """The plan of an entry all of whose values are given, among `clouds` (none: those that run here).
 
-    Raises Problems task/value-needed, plan/...
+    Raises Problems task/value-needed, plan/... With `refuse` also for what cannot run yet; `explain` tells that
+    beside its plan.
     """
     from compiler import search
     from compiler.load import missing
+    from compiler.runnable import not_enabled, refusals
     from stacks import CLOUDS, cloud
 
     needed = missing(entry.task)
     if needed:
         raise Problems(needed)
-    enabled = frozenset(clouds or CLOUDS)
-    offers = chain.from_iterable(cloud(name).offers() for name in CLOUDS if name in enabled)
+    refused = refusals(entry.task)
+    if refuse and refused:
+        raise Problems(refused)
+    settings = entry.config
+    here = [name for name in CLOUDS if settings.clouds is None or name in settings.clouds]
+    enabled = frozenset(clouds or here)
+    regions = settings.regions
+    offers = (
+        offer
+        for offer in chain.from_iterable(cloud(name).offers() for name in CLOUDS if name in enabled)
+        if offer.cloud not in regions or offer.region in regions[offer.cloud]
+    )
     catalog = None
     if enabled.difference(CLOUDS):
         from skywright.catalog import open_catalog
@@ -46,8 +60,28 @@ def make_plan(entry: Entry, *, clouds: Collection[str] = (), exact: bool = False
         entry.task, offers, name=entry.name, enabled=enabled, avoid=(), catalog=catalog, exact=exact
     )
     if not plan.placements:
-        raise Problems(search.no_offer(entry.task, plan))
+        closed = not_enabled(entry.task, enabled)
+        raise Problems((*closed, *refused, search.no_offer(entry.task, plan)))
+    check_policy(entry, plan)
     return plan
+
+
+def check_policy(entry: Entry, plan: Plan) -> None:
+    """What user and project allow. Raises Problems policy/label-missing, policy/too-dear."""
+    policy, found = entry.config.policy, list[Problem]()
+    for name in policy.require_labels:
+        if any(name not in one.labels for one in entry.task.options):
+            place = entry.task.place("resources", "labels", key=True)
+            hint = f"add `labels: {{{name}: ...}}` to `resources`"
+            found.append(
+                Problem("policy/label-missing", f"every task here has the label `{name}`", place, hint)
+            )
+    most = policy.max_hourly_cost
+    if most is not None and plan.chosen.hourly > most:
+        says = f"`{entry.name}` costs {plan.chosen.hourly:.2f} USD/h, and {most:g} is the most that is allowed here"
+        found.append(Problem("policy/too-dear", says, hint="`skywright config` shows where this is set"))
+    if found:
+        raise Problems(found)
 
 
 def make_spec(entry: Entry, placement: Placement, project: str) -> StackSpec:

@@ -61,6 +61,13 @@ def problem(found: Problem) -> None:
     problems(Problems(found), as_data=False)
 
 
+def remark(kind: str, found: Problem) -> None:
+    """One line on stderr about something that stops nothing: a hint, a warning."""
+    where = f"{found.place}: " if found.place else ""
+    tail = f"; {found.hint}" if found.hint else ""
+    say(paint(f"  {kind}: {where}{found.message}{tail}", GREY, sys.stderr))
+
+
 def _coloured(line: str) -> str:
     if line.startswith("error["):
         head, _, rest = line.partition(": ")

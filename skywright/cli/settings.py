@@ -19,7 +19,6 @@ PULUMI = (
     "SKYWRIGHT_SECRETS_PROVIDER",
 )
 CLOUDS = ("AWS_", "GOOGLE_", "AZURE_", "ARM_")
-SETTINGS = ".skywright.yaml"
 
 _PROJECT = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?\Z")
 
@@ -32,29 +31,18 @@ def owner() -> str:
         return f"uid-{os.getuid()}"
 
 
-def project() -> str:
-    """SKYWRIGHT_PROJECT, else `project` in the nearest `.skywright.yaml` upwards, else skywright-LOGIN."""
+def project(start: Path | None = None) -> str:
+    """SKYWRIGHT_PROJECT, else `project` of the configuration (skywright/config.py), else skywright-LOGIN."""
+    from skywright import config
+
     if named := os.environ.get("SKYWRIGHT_PROJECT"):
         return _checked(named, "SKYWRIGHT_PROJECT")
-    folder = Path.cwd()
-    for parent in (folder, *folder.parents):
-        file = parent / SETTINGS
-        if file.is_file():
-            found = _from_file(file)
-            if found is not None:
-                return _checked(found, str(file))
-            break
+    found = config.read(start).project
+    if found is not None:
+        return _checked(found, "the configuration")
     from compiler.task import deployment_name
 
     return deployment_name(f"skywright-{owner()}")
-
-
-def _from_file(file: Path) -> str | None:
-    from compiler import source
-
-    data = source.parse(file.read_bytes(), str(file)).data
-    named = data.get("project") if isinstance(data, dict) else None
-    return None if named is None else str(named)
 
 
 def _checked(name: str, where: str) -> str:

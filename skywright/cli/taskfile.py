@@ -6,18 +6,22 @@ import json
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compiler.problem import Problem, Problems
 from skywright.cli.arguments import Values
+from skywright.config import Config
 
 if TYPE_CHECKING:
     from compiler.task import Task
 
 LIMIT = 2 * 1024 * 1024
 """Bytes of a task file that are read at all; the compiler refuses earlier."""
+
+DIRECT = ("instance_type", "image_id", "disk_tier", "network_tier", "local_disk", "job_recovery", "priority")
+"""Flags that have a field's name and take what it takes."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
@@ -29,6 +33,7 @@ class Entry:
     task: Task
     name: str
     is_file: bool
+    config: Config = field(default_factory=lambda: Config())
 
 
 def read_entry(values: Values, words: Sequence[str], name: str | None, clouds: Sequence[str] = ()) -> Entry:
@@ -42,6 +47,8 @@ def read_entry(values: Values, words: Sequence[str], name: str | None, clouds: S
 
     if name is not None:
         check_name(name)
+    from skywright import config
+
     over = overrides(values)
     if is_file(words):
         content, shown = read_file(words[0]), words[0]
@@ -49,10 +56,17 @@ def read_entry(values: Values, words: Sequence[str], name: str | None, clouds: S
         command = words[0] if len(words) == 1 else " ".join(words)
         content, shown = json.dumps({"run": command}, ensure_ascii=False).encode(), "command"
     named = tuple(dict.fromkeys((*CLOUDS, *clouds)))
-    task = load(content, shown, clouds=named, overrides=over)
+    start = Path(words[0]).expanduser().absolute().parent if is_file(words) else None
+    settings = config.read(start)
+    task = load(content, shown, clouds=named, overrides=over, defaults=settings.under_task())
+    if task.hints and not values.json:
+        from skywright.cli import screen
+
+        for hint in task.hints:
+            screen.remark("hint", hint)
     if name is None:
         name = task.deployment if is_file(words) or task.name else _fresh_name()
-    return Entry(task, name, is_file(words))
+    return Entry(task, name, is_file(words), settings)
 
 
 def is_file(words: Sequence[str]) -> bool:
@@ -134,7 +148,14 @@ def overrides(values: Values) -> dict[str, Any]:
         "accelerators": given.get("gpus"),
         "disk_size": given.get("disk_size"),
         "use_spot": given.get("use_spot"),
+        **{name: given.get(name) for name in DIRECT},
+        "ports": list(given.get("ports") or ()) or None,
     }
+    if given.get("git_url"):
+        top["workdir"] = {"url": given["git_url"], "ref": given.get("git_ref")}
+    elif given.get("git_ref"):
+        says = "`--git-ref` is of a repository, and none is given"
+        raise Problems(Problem("usage/flag-value", says, hint="name it with `--git-url`"))
     over: dict[str, Any] = {key: value for key, value in top.items() if value is not None}
     picked = {key: value for key, value in resources.items() if value is not None}
     if picked:

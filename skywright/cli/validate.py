@@ -10,31 +10,36 @@ from skywright.cli.taskfile import read_file
 
 def run(values: Values) -> int:
     """Check every file; the exit code is the first problem's."""
-    from compiler.load import load
+    from compiler.pipeline import load_all
     from stacks import CLOUDS
 
     code, results = int(Exit.FINE), []
     for word in values.files:
         try:
-            task = load(read_file(word), word, clouds=tuple(CLOUDS))
-        except Problems as found:
-            code = code or int(found.exit)
+            found = load_all(read_file(word), word, clouds=tuple(CLOUDS))
+        except Problems as wrong:
+            code = code or int(wrong.exit)
             results.append(
-                {"file": word, "ok": False, "problems": [problem.to_data() for problem in found.problems]}
+                {"file": word, "ok": False, "problems": [problem.to_data() for problem in wrong.problems]}
             )
             if not values.json:
-                screen.problems(found, as_data=False)
+                screen.problems(wrong, as_data=False)
             continue
-        needed = list(task.needed())
-        results.append({"file": word, "ok": True, "problems": [], "needed": needed})
+        needed = sorted({name for task in found.tasks for name in task.needed()})
+        hints = [hint.to_data() for hint in found.hints]
+        results.append({"file": word, "ok": True, "problems": [], "needed": needed, "hints": hints})
         if not values.json:
+            for hint in found.hints:
+                screen.remark("hint", hint)
             text = f"{word}: fine"
+            if len(found.tasks) > 1:
+                text += f", {len(found.tasks)} tasks"
             if needed:
                 text += f"; still to be given: {', '.join(needed)}"
             screen.out(text)
     if values.json:
         screen.data({"files": results})
     elif len(results) > 1:
-        wrong = sum(1 for result in results if not result["ok"])
-        screen.say(f"{screen.plural(len(results), 'file')}, {wrong} wrong")
+        bad = sum(1 for result in results if not result["ok"])
+        screen.say(f"{screen.plural(len(results), 'file')}, {bad} wrong")
     return code

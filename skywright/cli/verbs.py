@@ -94,31 +94,31 @@ TASK = (
     _text("gpus", "accelerators per node: H100:8", "NAME:N"),
     _text("disk-size", "disk per node: 256 or 256GB", "SIZE"),
     Flag("use-spot", "spot capacity, or with --no-use-spot none", off="no-use-spot"),
+    _text("instance-type", "a machine type by its cloud's name", "TYPE"),
+    _text("image-id", "a machine image, or docker:IMAGE", "IMAGE"),
+    _many("ports", "TCP ports to open: 8080 or 9000-9010", "PORTS"),
+    _text("disk-tier", "speed of the disk: low, medium, high, ultra or best", "TIER"),
+    _text("network-tier", "speed of the network: standard or best", "TIER"),
+    _text("local-disk", "a disk inside the machine: nvme:500+", "DISK"),
+    _text("job-recovery", "what happens after a loss: eager_next_region, failover or none", "STRATEGY"),
+    Flag("priority", "order in the queue, -1000 to 1000", kind=Kind.WHOLE, value="N"),
+    _text("git-url", "a repository that becomes the workdir", "URL"),
+    _text("git-ref", "its branch, tag or commit", "REF"),
     *VALUES,
 )
 
 LATER = frozenset(
     [
-        "instance-type",
-        "image-id",
-        "ports",
-        "disk-tier",
-        "network-tier",
-        "local-disk",
         "ephemeral-storage",
-        "git-url",
-        "git-ref",
         "config",
         "clone",
         "clone-disk-from",
         "fast",
         "resize",
-        "priority",
         "workspace",
         "wait-for",
         "docker",
         "gpus-per-node",
-        "job-recovery",
     ]
 )
 
@@ -240,6 +240,20 @@ VERBS: tuple[Verb, ...] = (
         "Check task files without touching anything",
         "validate",
         (Positional("files", "task files", many=True),),
+        (JSON,),
+    ),
+    Verb(
+        "migrate",
+        "Rewrite old forms of task files; comments stay",
+        "migrate",
+        (Positional("files", "task files", many=True),),
+        (Flag("dryrun", "only say what would change"), JSON),
+    ),
+    Verb(
+        "config",
+        "Show every setting that holds here, and the file it comes from",
+        "config",
+        (Positional("file", "a task file, whose folder decides", optional=True),),
         (JSON,),
     ),
     Verb(

@@ -30,7 +30,7 @@ def environment() -> Path:
     """The Python of the rival's environment, made once."""
     from stacks.home import cache
 
-    folder = cache() / "rival" / f"skypilot-{VERSION}"
+    folder = cache() / "oracle" / f"skypilot-{VERSION}"
     python = folder / "bin" / "python"
     if (folder / "complete").exists():
         return python

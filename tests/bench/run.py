@@ -88,6 +88,10 @@ FIGURES = {
 
 def run(values: Any) -> int:
     """Measure everything, or only the groups named (start, up, agent, control, recovery), and print it."""
+    if values.only and values.only[0] == "corpus":
+        from tests.bench import corpus
+
+        return corpus.run(values.only[1:])
     groups: dict[str, Callable[[Bench], dict[str, tuple[float, str]]]] = {
         "start": start_times,
         "up": up_times,

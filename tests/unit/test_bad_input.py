@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from compiler.load import load
+from compiler.pipeline import load_all
 from compiler.problem import Exit, Problem, Problems
 
 CLOUDS = ("local",)
@@ -54,7 +55,6 @@ CASES = (
     Case(
         "text-for-bool", b"resources:\n  use_spot: maybe\n", "task/wrong-type", (2, 13), "`true` or `false`"
     ),
-    Case("empty-cpus", b"resources:\n  cpus:\n", "task/wrong-type", (2, 3), "cpus: 4", "not nothing"),
     Case("list-as-task", b"- run: x\n", "task/wrong-type", (1, 1), "a task file is a mapping"),
     Case("text-as-task", b"just words\n", "task/wrong-type", (1, 1), "a task file is a mapping"),
     Case("list-for-env", b"envs:\n  A: [1]\n", "task/wrong-type", (2, 3), None),
@@ -111,7 +111,6 @@ CASES = (
     Case("number-as-key", b"envs:\n  1: a\n", "task/key-not-text", (2, 3), 'quote it: `"1"`'),
     Case("list-as-key", b"? [a]\n: b\n", "task/key-not-text", (1, 3), None),
     Case("mapping-as-key", b"run: x\n{{ name }}: y\n", "task/key-not-text", (2, 1), "quote"),
-    Case("two-tasks", b"run: a\n---\nrun: b\n", "task/not-supported-yet", (2, 1), "one task"),
     Case("colon-in-text", b"run: echo a: b\n", "task/yaml-syntax", (1, 12), "quote"),
     Case("open-quote", b"run: 'echo\nname: x\n", "task/yaml-syntax", (1, 6), "close it"),
     Case("open-bracket", b"resources: {cpus: 2\n", "task/yaml-syntax", (1, 20), None),
@@ -136,62 +135,167 @@ CASES = (
         "endless-cards", b"resources: {accelerators: {A100: 1e999}}\n", "task/wrong-value", (1, 34), "A100:1"
     ),
     Case(
-        "part-of-a-card",
-        b"resources: {accelerators: A100:0.5}\n",
-        "task/not-supported-yet",
-        (1, 27),
-        "A100:1",
+        "uri-workdir", b"workdir: https://x/y\n", "task/wrong-value", (1, 10), "workdir: {url: https://x/y}"
+    ),
+    Case("secret-names", b"secrets: [HF_TOKEN]\n", "task/bad-name", (1, 11), None, "kept secret"),
+    Case(
+        "alternatives", b"resources:\n  any_of:\n  - x: 1\n", "task/unknown-field", (3, 5), None, "`any_of`"
     ),
     Case(
-        "cards-in-order",
-        b"resources:\n  accelerators: [A100, H100]\n",
-        "task/not-supported-yet",
+        "two-kinds-of-alternatives",
+        b"resources:\n  any_of: [{cpus: 1}]\n  ordered: [{cpus: 2}]\n",
+        "task/conflicting-fields",
+        (3, 3),
+        "cheapest wins",
+    ),
+    Case(
+        "alternatives-in-alternatives",
+        b"resources:\n  any_of:\n  - ordered: [{cpus: 2}]\n",
+        "task/conflicting-fields",
+        (3, 5),
+        "one list",
+    ),
+    Case(
+        "accelerators-in-order-beside-alternatives",
+        b"resources:\n  accelerators: [A100, H100]\n  any_of: [{infra: aws}, {infra: gcp}]\n",
+        "task/conflicting-fields",
         (2, 3),
-        None,
-    ),
-    Case(
-        "cards-to-choose",
-        b"resources:\n  accelerators: {A100: 1, L4: 1}\n",
-        "task/not-supported-yet",
-        (2, 3),
-        None,
-    ),
-    Case(
-        "cards-by-memory",
-        b"resources:\n  accelerators: 80GB+\n",
-        "task/not-supported-yet",
-        (2, 17),
         "name one",
     ),
-    Case("memory-by-cpus", b"resources:\n  memory: 4x\n", "task/not-supported-yet", (2, 11), None),
-    Case("later-field", b"service:\n  replicas: 2\n", "task/not-supported-yet", (1, 1), None, "`service`"),
     Case(
-        "later-resource",
-        b"resources:\n  any_of:\n  - x: 1\n",
-        "task/not-supported-yet",
-        (2, 3),
-        None,
-        "`any_of`",
+        "different-priorities",
+        b"resources:\n  any_of: [{priority: 1}, {priority: 2}]\n",
+        "task/conflicting-fields",
+        (1, 1),
+        "one",
+    ),
+    Case("memory-by-nothing", b"resources: {memory: x}\n", "task/wrong-value", (1, 21), "4x"),
+    Case(
+        "a-maker-of-nothing",
+        b"resources: {accelerators: 'acme:80GB+'}\n",
+        "task/wrong-value",
+        (1, 27),
+        "`amd`",
+    ),
+    Case("no-such-port", b"resources: {ports: 70000-70001}\n", "task/wrong-value", (1, 20), "65535"),
+    Case("ports-backwards", b"resources: {ports: 90-80}\n", "task/wrong-value", (1, 20), "smaller one"),
+    Case("no-such-disk", b"resources: {local_disk: 'floppy:1'}\n", "task/wrong-value", (1, 25), "nvme:500+"),
+    Case("no-such-tier", b"resources: {disk_tier: turbo}\n", "task/wrong-value", (1, 24), "`ultra`"),
+    Case(
+        "no-such-strategy", b"resources: {job_recovery: failovr}\n", "task/wrong-value", (1, 27), "`failover`"
     ),
     Case(
-        "old-field",
-        b"resources:\n  spot_recovery: auto\n",
-        "task/not-supported-yet",
+        "old-and-new-name",
+        b"resources:\n  spot_recovery: auto\n  job_recovery: failover\n",
+        "task/conflicting-fields",
         (2, 3),
-        "remove the line",
+        "`job_recovery` alone",
     ),
-    Case("bucket", b"file_mounts:\n  /data: s3://b/\n", "task/not-supported-yet", (2, 10), "local", "s3://"),
     Case(
-        "storage",
-        b"file_mounts:\n  /data: {source: s3://b}\n",
-        "task/not-supported-yet",
-        (2, 3),
-        None,
-        "bucket",
+        "disk-without-name",
+        b"resources:\n  volumes:\n  - path: /x\n",
+        "task/missing-field",
+        (3, 5),
+        "by its name",
     ),
-    Case("git-workdir", b"workdir: {url: https://x/y}\n", "task/not-supported-yet", (1, 1), None, "git"),
-    Case("uri-workdir", b"workdir: https://x/y\n", "task/not-supported-yet", (1, 10), "folder"),
-    Case("secret-names", b"secrets: [HF_TOKEN]\n", "task/not-supported-yet", (1, 1), None),
+    Case(
+        "two-containers",
+        b"resources:\n  image_id: {docker: a, r: 'docker:b'}\n",
+        "task/conflicting-fields",
+        (2, 3),
+        "one of them",
+    ),
+    Case(
+        "no-such-bucket",
+        b"file_mounts:\n  /data: s4://b/\n",
+        "task/wrong-value",
+        (2, 10),
+        "begin with s3",
+        "s4://",
+    ),
+    Case("empty-bucket", b"file_mounts:\n  /data: {mode: MOUNT}\n", "task/missing-field", (2, 3), "`source`"),
+    Case(
+        "copy-of-nothing",
+        b"file_mounts:\n  /data: {name: b, mode: COPY}\n",
+        "task/missing-field",
+        (2, 3),
+        "mode: MOUNT",
+    ),
+    Case(
+        "uri-as-name",
+        b"file_mounts:\n  /data: {name: 's3://b'}\n",
+        "task/wrong-value",
+        (2, 17),
+        "source: s3://b",
+    ),
+    Case(
+        "store-of-another",
+        b"file_mounts:\n  /data: {source: 's3://b', store: gcs}\n",
+        "task/conflicting-fields",
+        (2, 36),
+        "leave `store` out",
+    ),
+    Case(
+        "service-and-pool",
+        b"service: {replicas: 1}\npool: {workers: 1}\n",
+        "task/conflicting-fields",
+        (2, 1),
+        "keep one",
+    ),
+    Case("probe-path", b"service: {readiness_probe: health}\n", "task/wrong-value", (1, 28), "/health"),
+    Case(
+        "two-numbers-of-replicas",
+        b"service:\n  replicas: 1\n  replica_policy: {min_replicas: 1}\n",
+        "task/conflicting-fields",
+        (2, 3),
+        "keep one",
+    ),
+    Case(
+        "replicas-backwards",
+        b"service:\n  replica_policy: {min_replicas: 2, max_replicas: 1, target_qps_per_replica: 1}\n",
+        "task/conflicting-fields",
+        (2, 51),
+        "larger",
+    ),
+    Case(
+        "replicas-without-reason",
+        b"service:\n  replica_policy: {min_replicas: 1, max_replicas: 2}\n",
+        "task/missing-field",
+        (2, 3),
+        "target_qps_per_replica",
+    ),
+    Case(
+        "pool-without-number",
+        b"pool: {upscale_delay_seconds: 1}\n",
+        "task/missing-field",
+        (1, 1),
+        "workers: 4",
+    ),
+    Case("deadline-without-zone", b"deadline: 2026-12-01T08:00:00\n", "task/wrong-value", (1, 11), "no zone"),
+    Case("deadline-of-words", b"deadline: tomorrow\n", "task/wrong-value", (1, 11), "2h"),
+    Case("edge-of-nothing", b"edge_config: {power_constraints: much}\n", "task/wrong-value", (1, 34), "300W"),
+    Case("header-in-a-task", b"run: x\nexecution: parallel\n", "task/misplaced-field", (2, 1), "document"),
+    Case(
+        "task-in-a-header",
+        b"execution: serial\nrun: x\n---\nrun: y\n",
+        "task/misplaced-field",
+        (2, 1),
+        "next documents",
+    ),
+    Case(
+        "group-of-strangers",
+        b"name: g\nexecution: parallel\nprimary_tasks: [trainr]\n---\nname: trainer\nrun: x\n",
+        "task/wrong-value",
+        (3, 17),
+        "`trainer`",
+    ),
+    Case(
+        "group-without-names",
+        b"name: g\nexecution: parallel\n---\nrun: x\n",
+        "task/missing-field",
+        (4, 1),
+        "letters",
+    ),
     Case(
         "two-values",
         b"envs: {A: x}\nsecrets:\n  A: y\n",
@@ -237,20 +341,6 @@ CASES = (
     Case("mount-in-proc", b"file_mounts:\n  /proc/1: y\n", "task/wrong-value", (2, 3), "begins with"),
     Case("mount-of-others", b"file_mounts:\n  ~root/x: y\n", "task/wrong-value", (2, 3), "begins with"),
     Case("checkpoint-outside", b"checkpoint: ~/../../x\n", "task/target-outside", (1, 13), "begins with"),
-    Case(
-        "cloud-not-enabled",
-        b"resources:\n  cloud: aws\n",
-        "task/cloud-not-enabled",
-        (2, 10),
-        "skywright check",
-    ),
-    Case(
-        "infra-not-enabled",
-        b"resources:\n  infra: k8s/my/ctx\n",
-        "task/cloud-not-enabled",
-        (2, 10),
-        "`local`",
-    ),
     Case("unknown-cloud", b"resources:\n  infra: locla/x\n", "task/unknown-cloud", (2, 10), "`local`"),
     Case(
         "too-much-infra",
@@ -264,7 +354,7 @@ CASES = (
 
 def problems_of(content: bytes) -> tuple[Problem, ...]:
     with pytest.raises(Problems) as caught:
-        load(content, "task.yaml", clouds=CLOUDS)
+        load_all(content, "task.yaml", clouds=CLOUDS)
     return caught.value.problems
 
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from compiler.change import Meaning, changes, worst
+import schemas
+from compiler.change import Meaning, changes, meaning, worst
 from compiler.load import load
 from compiler.task import Task
 
@@ -57,6 +58,49 @@ def test_one_field(old: str, new: str, field: str, meaning: Meaning) -> None:
     assert (change.field, change.meaning) == (field, meaning)
     assert change.says
     assert worst((change,)) is meaning
+
+
+def test_every_field_of_the_format_says_what_changing_it_means() -> None:
+    top = schemas.load("task.v1.json")["properties"]
+    for name in set(top) - {"resources"}:
+        assert isinstance(meaning(name), Meaning)
+    for name in schemas.plain(top["resources"])["properties"]:
+        assert isinstance(meaning(f"resources.{name}"), Meaning)
+
+
+MORE = {
+    "service: {replicas: 1}": ("service", Meaning.IN_PLACE),
+    "pool: {workers: 1}": ("pool", Meaning.IN_PLACE),
+    "volumes: {/v: v}": ("volumes", Meaning.REPLACES_NODES),
+    "networking: {vpc_name: v}": ("networking", Meaning.REPLACES_NODES),
+    "deadline: 12h": ("deadline", Meaning.IN_PLACE),
+    "duration: 12h": ("duration", Meaning.IN_PLACE),
+    "budget: 12": ("budget", Meaning.IN_PLACE),
+    "isolation: mig": ("isolation", Meaning.REPLACES_NODES),
+    "sync: {mode: full}": ("sync", Meaning.RESTARTS),
+    "config: {hooks: [{run: x}]}": ("config", Meaning.REPLACES_NODES),
+    "edge_config: {power_constraints: 3W}": ("edge_config", Meaning.MOVES),
+    "job: {wait_for_scheduling_timeout: 5}": ("job", Meaning.IN_PLACE),
+    "event_callback: x": ("event_callback", Meaning.IN_PLACE),
+}
+
+
+@pytest.mark.parametrize("line", MORE)
+def test_one_more_field(line: str) -> None:
+    (change,) = changes(task(), task(f"{BASE}{line}\n"))
+    assert (change.field, change.meaning) == MORE[line]
+
+
+def test_a_mount_that_becomes_a_bucket_is_one_change() -> None:
+    (change,) = changes(task(), task(BASE.replace("/a: b", "/a: s3://b")))
+    assert (change.field, change.meaning) == ("file_mounts", Meaning.RESTARTS)
+
+
+def test_alternatives_are_compared_as_a_whole() -> None:
+    several = BASE.replace("A100:8", "[A100:8, H100:8]")
+    (change,) = changes(task(), task(several))
+    assert (change.field, change.meaning) == ("resources.ordered", Meaning.REPLACES_NODES)
+    assert changes(task(several), task(several)) == ()
 
 
 def test_nothing_changed() -> None:

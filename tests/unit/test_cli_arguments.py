@@ -77,7 +77,7 @@ def test_fingers_work(line: list[str], values: dict[str, Any]) -> None:
     ("line", "code", "says"),
     [
         (["up", "--clustr-name", "x", "t.yaml"], "usage/unknown-flag", "--cluster-name"),
-        (["up", "--image-id", "x", "t.yaml"], "usage/not-supported-yet", "--image-id"),
+        (["up", "--workspace", "x", "t.yaml"], "usage/not-supported-yet", "--workspace"),
         (["up", "t.yaml", "-Z"], "usage/unknown-flag", "-Z"),
         (["up"], "usage/missing-word", "task file"),
         (["up", "t.yaml", "--num-nodes", "two"], "usage/flag-value", "two"),

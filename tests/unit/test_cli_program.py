@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from skywright.cli.program import main
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -164,3 +166,40 @@ def test_names_are_checked_where_they_are_typed(word: str) -> None:
     done = sky("explain", f"--cluster-name={word}", "examples/hello.yaml")
     assert done.returncode == 2
     assert "usage/bad-name" in done.stderr
+
+
+def test_flags_of_fields_reach_every_alternative(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text("run: x\nresources: {any_of: [{infra: local, disk_tier: low}, {infra: aws}]}\n")
+    flags = [
+        "--infra",
+        "local",
+        "--instance-type",
+        "x",
+        "--ports",
+        "80",
+        "--ports",
+        "90-91",
+        "--disk-tier",
+        "High",
+    ]
+    flags += [
+        "--image-id",
+        "docker:u",
+        "--priority",
+        "5",
+        "--job-recovery",
+        "failover",
+        "--git-url",
+        "https://h/r",
+    ]
+    assert main(["compile", str(path), *flags]) == 3
+    said = capsys.readouterr().err
+    assert said.count("plan/not-runnable-yet") == 6
+    for name in ("instance_type", "ports", "disk_tier", "image_id", "priority", "workdir"):
+        assert f"`{name}`" in said
+    assert main(["validate", str(path)]) == 0
+    assert main(["explain", str(path), "--infra", "local", "--disk-tier", "turbo"]) == 2
+    assert "(given on the command line)" in capsys.readouterr().err
+    assert main(["explain", str(path), "--git-ref", "v1"]) == 2
+    assert "--git-url" in capsys.readouterr().err

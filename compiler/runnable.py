@@ -1,0 +1,157 @@
+"""What a task may say and no cloud can do yet: a table of fields, each refused with its place and a sentence.
+
+Whoever brings a capability takes its row away. The table is about running: `explain` shows the plan and tells what
+cannot run, `up` refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+from compiler.catalog import clouds
+from compiler.needs import WRITTEN, Requirements
+from compiler.problem import Place, Problem
+from compiler.task import Task
+
+CODE = "plan/not-runnable-yet"
+
+TASK: dict[str, tuple[str, str]] = {
+    "repository": ("workdir", "a workdir from git is not cloned yet; name a folder of your machine"),
+    "kept_secrets": (
+        "managed_secrets",
+        "secrets that a server keeps are not fetched yet; give them with `--secret`",
+    ),
+    "buckets": ("file_mounts", "buckets are neither copied nor mounted yet; mount files of your machine"),
+    "volumes": ("volumes", "volumes are not attached yet"),
+    "inputs": ("inputs", "transfers are not counted in plans yet"),
+    "outputs": ("outputs", "transfers are not counted in plans yet"),
+    "service": ("service", "services do not run yet"),
+    "pool": ("pool", "pools do not run yet"),
+    "scheduling_timeout_s": ("job", "a limit for waiting is not kept yet"),
+    "deadline": ("deadline", "deadlines are not kept yet"),
+    "duration_s": ("duration", "plans do not count with your estimate yet"),
+    "budget": ("budget", "budgets are not kept yet"),
+    "isolation": ("isolation", "accelerators are not shared yet"),
+    "networking": ("networking", "nodes do not join networks of yours yet"),
+    "edge": ("edge_config", "edge devices are not found by what they offer yet"),
+    "config": ("config", "settings for one task are not applied yet"),
+    "hooks": ("config", "hooks do not run yet"),
+    "event_callback": ("event_callback", "nothing is called when the state of a job changes yet"),
+}
+"""Field of Task -> its name in the file, and the sentence. A value other than the default is refused."""
+
+RESOURCES: dict[str, str] = {
+    "accelerator_memory": "accelerators are not found by their memory yet; name one, such as `A100-80GB:1`",
+    "accelerator_args": "arguments of TPUs are not passed on yet",
+    "memory_per_cpu": "memory by the number of vCPUs is not planned yet; write gigabytes",
+    "exact": "plans take the next larger machine where none fits exactly",
+    "instance_type": "machine types are not chosen by name yet; say what the machine needs",
+    "max_hourly_cost": "a highest price is not kept by plans yet",
+    "disk_tier": "disks have one speed yet",
+    "network_tier": "networks have one speed yet",
+    "local_disk": "disks inside the machine are not asked for yet",
+    "image": "images cannot be chosen yet; nodes start from ours",
+    "ports": "ports are not opened yet",
+    "priority": "queues have no priorities yet",
+    "priority_class": "queues have no priorities yet",
+    "disks": "disks of the cloud are not attached yet",
+    "location": "places of edge devices are not known yet",
+    "quantum_backend": "quantum computers are not reached yet",
+}
+"""Field of Requirements -> the sentence. A value other than the default, in any alternative, is refused."""
+
+DEFAULTS = {one.name: getattr(Requirements(), one.name) for one in fields(Requirements)}
+
+
+def refusals(task: Task) -> tuple[Problem, ...]:
+    """One Problem for each thing that the task asks for and that cannot run yet; empty for a task that can."""
+    found = [*_of_task(task), *_of_resources(task)]
+    return tuple(sorted(found, key=lambda one: (one.place.line, one.place.column) if one.place else (0, 0)))
+
+
+def not_enabled(task: Task, enabled: frozenset[str]) -> tuple[Problem, ...]:
+    """One Problem for each cloud that the task names and that is not among `enabled`."""
+    named = {one.cloud: one for one in task.options if one.cloud and one.cloud not in enabled}
+    here = ", ".join(f"`{name}`" for name in sorted(enabled)) or "none"
+    return tuple(
+        Problem(
+            "plan/cloud-not-enabled",
+            f"the cloud `{cloud}` is not enabled here",
+            _where(task, "cloud") or _where(task, "infra"),
+            f"enabled: {here}; `skywright check` tells what the others need",
+        )
+        for cloud in named
+        if cloud in clouds.KNOWN
+    )
+
+
+def _of_task(task: Task) -> Iterator[Problem]:
+    plain = Task()
+    for name, (written, says) in TASK.items():
+        value = getattr(task, name)
+        if value == getattr(plain, name):
+            continue
+        if name == "buckets":
+            for target in value:
+                yield Problem(CODE, f"`{target}`: {says}", task.place("file_mounts", target))
+        else:
+            if name == "kept_secrets" and not task.place(written):
+                written = "secrets"
+            yield Problem(CODE, f"`{written}`: {says}", task.place(written, key=True))
+    if task.sync and (task.sync.include or task.sync.exclude or task.sync.mode != "incremental"):
+        says = "`sync`: all files are copied yet, without a choice"
+        yield Problem(CODE, says, task.place("sync", key=True))
+    for name in task.internal:
+        yield Problem(
+            CODE, f"`{name}`: SkyPilot writes it for itself", task.place(name, key=True), "remove it"
+        )
+
+
+def _of_resources(task: Task) -> Iterator[Problem]:
+    if task.alternatives:
+        says = "alternatives are not compared yet; name one machine"
+        written = _where(task, "any_of") or _where(task, "ordered") or _where(task, "accelerators")
+        yield Problem(CODE, f"`resources`: {says}", written)
+    for name, says in RESOURCES.items():
+        if any(getattr(one, name) != DEFAULTS[name] for one in task.options):
+            written_as = WRITTEN.get(name, name)
+            yield Problem(CODE, f"`{written_as}`: {says}", _where(task, written_as))
+    for text, field, says in _special(task):
+        yield Problem(CODE, f"`{text}`: {says}", _where(task, field))
+
+
+def _special(task: Task) -> Iterator[tuple[str, str, str]]:
+    """What is refused for some values alone: (as shown, field, sentence)."""
+    first: dict[str, tuple[str, str, str]] = {}
+    for one in task.options:
+        card, recovery = one.accelerator, one.recovery
+        if card and card.count != int(card.count):
+            says = "a part of an accelerator cannot be had yet; ask for whole ones"
+            first.setdefault("part", (f"{card.name}:{card.count:g}", "accelerators", says))
+        if recovery and (recovery.max_restarts_on_errors or recovery.recover_on_exit_codes):
+            says = "a task that fails by itself is not started again yet"
+            first.setdefault("restart", ("job_recovery", "job_recovery", says))
+        if one.autostop and one.autostop.wait_for == "none":
+            first.setdefault("wait", ("wait_for", "autostop", "nodes with runs are never stopped yet"))
+        for name in one.internal:
+            first.setdefault(name, (name, name, "SkyPilot writes it for itself"))
+    yield from first.values()
+
+
+def _where(task: Task, field: str) -> Place | None:
+    """Where `resources` says a field, in an alternative if it must be; None when it does not say it."""
+    if task.source is None:
+        return None
+    data: Any = task.source.data if isinstance(task.source.data, dict) else {}
+    resources = data.get("resources")
+    if not isinstance(resources, dict):
+        return None
+    if field in resources:
+        return task.place("resources", field, key=True)
+    for name in ("any_of", "ordered"):
+        for index, one in enumerate(resources.get(name) or ()):
+            if isinstance(one, dict) and field in one:
+                return task.place("resources", name, index, field, key=True)
+    return None

@@ -1,0 +1,226 @@
+"""Settings of the user and of the project: which files there are, what each says, and which one holds.
+
+From weak to strong: SkyPilot's `~/.sky/config.yaml`, `config.yaml` in the skywright home, SkyPilot's `.sky.yaml`
+and our `.skywright.yaml` (the nearest of each, upwards from the task), the environment. Flags win over all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from compiler.problem import Problem, Problems
+
+OURS = ".skywright.yaml"
+THEIRS = ".sky.yaml"
+DEEP = ("labels", "policy", "prices")
+"""Settings whose members add up; of the others the strongest holds whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One setting as one file has it. `holds` is False when a stronger file says another value."""
+
+    key: str
+    value: Any
+    origin: str
+    holds: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What no task may go beyond. `max_hourly_cost` is USD for all nodes of a task."""
+
+    max_hourly_cost: float | None = None
+    require_labels: tuple[str, ...] = ()
+    exact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What holds. `clouds` None: all that work; `regions` by cloud, absent: all; `defaults` has a task's shape.
+
+    `prices` is as the file has it (discounts by cloud, reservations). `unused` are (key, file) of SkyPilot's
+    settings that have no meaning here.
+    """
+
+    project: str | None = None
+    clouds: tuple[str, ...] | None = None
+    regions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    policy: Policy = field(default_factory=Policy)
+    prices: Mapping[str, Any] = field(default_factory=dict)
+    said: tuple[Said, ...] = ()
+    unused: tuple[tuple[str, str], ...] = ()
+
+    def under_task(self) -> dict[str, Any]:
+        """Defaults and labels in a task's shape, to be put under a task."""
+        found = dict(self.defaults)
+        resources = dict(found.get("resources") or {})
+        labels = {**self.labels, **(resources.get("labels") or {})}
+        if labels:
+            resources["labels"] = labels
+        if self.policy.exact:
+            resources["exact"] = True
+        return {**found, "resources": resources} if resources else found
+
+
+def read(start: Path | None = None) -> Config:
+    """The settings for a task in the folder `start` (default: the one we are in).
+
+    Raises Problems usage/bad-setting with places, usage/bad-project, task/... for a file that is no YAML.
+    """
+    layers: list[tuple[str, dict[str, Any]]] = []
+    unused: list[tuple[str, str]] = []
+    for path, foreign in _files((start or Path.cwd()).absolute()):
+        data = _parsed(path)
+        if foreign:
+            data, left = _translated(data)
+            unused.extend((key, str(path)) for key in left)
+        else:
+            _check(path, data)
+        layers.append((str(path), data))
+    if named := os.environ.get("SKYWRIGHT_PROJECT"):
+        layers.append(("SKYWRIGHT_PROJECT", {"project": named}))
+    return _merged(layers, tuple(unused))
+
+
+def _files(start: Path) -> Iterator[tuple[Path, bool]]:
+    """(file, is it SkyPilot's) for each that exists, weak ones first."""
+    from stacks.home import home
+
+    sky = Path.home() / ".sky" / "config.yaml"
+    if sky.is_file():
+        yield sky, True
+    user = home() / "config.yaml"
+    if user.is_file():
+        yield user, False
+    for name, foreign in ((THEIRS, True), (OURS, False)):
+        found = next((folder / name for folder in (start, *start.parents) if (folder / name).is_file()), None)
+        if found:
+            yield found, foreign
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    from compiler import source
+
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        says = f"`{path}` cannot be read: {error.strerror}"
+        raise Problems(Problem("usage/bad-setting", says)) from None
+    if not content.strip():
+        return {}
+    try:
+        data = source.parse(content, str(path)).data
+    except Problems as wrong:
+        if all(problem.code == "task/empty-file" for problem in wrong.problems):
+            return {}
+        raise
+    return data if isinstance(data, dict) else {}
+
+
+def _check(path: Path, data: dict[str, Any]) -> None:
+    """Against the schema, with places. A wrong name of a project has a code of its own."""
+    import schemas
+    from compiler import schema, source
+    from compiler.normal import normal
+
+    contract = schemas.load("config.v1.json")
+    plain = normal(data, contract)
+    faults = schema.check(plain, contract)
+    data.clear()
+    data.update(plain)
+    if not faults:
+        return
+    read_again = source.parse(path.read_bytes(), str(path))
+    found = []
+    for fault in faults:
+        code = "usage/bad-project" if fault.path == ("project",) else "usage/bad-setting"
+        says = fault.message.replace("is not a field of a task", "is not a setting")
+        found.append(Problem(code, says, read_again.place(fault.path, fault.key), fault.hint))
+    raise Problems(found)
+
+
+def _translated(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Settings of SkyPilot that mean something here, and the names of the others."""
+    from compiler.catalog import clouds
+
+    made: dict[str, Any] = {}
+    left: list[str] = []
+    for key, value in data.items():
+        if key == "allowed_clouds" and isinstance(value, list):
+            made["clouds"] = [clouds.canonical(str(name)) for name in value]
+        elif isinstance(value, dict) and value:
+            left.extend(f"{key}.{inner}" for inner in value)
+        else:
+            left.append(key)
+    return made, left
+
+
+def _merged(layers: list[tuple[str, dict[str, Any]]], unused: tuple[tuple[str, str], ...]) -> Config:
+    said: list[Said] = []
+    whole: dict[str, Any] = {}
+    for origin, data in layers:
+        for key, value in data.items():
+            deep = key in DEEP or key == "defaults"
+            for name, member in _leaves(key, value, deep):
+                said = [_weaker(one, name) for one in said]
+                said.append(Said(name, member, origin))
+            whole[key] = _under(whole.get(key), value) if deep else value
+    listed, regions = _clouds(whole.get("clouds"))
+    policy = whole.get("policy") or {}
+    project = whole.get("project")
+    return Config(
+        project=None if project is None else str(project),
+        clouds=listed,
+        regions=regions,
+        defaults=whole.get("defaults") or {},
+        labels={name: str(value) for name, value in (whole.get("labels") or {}).items()},
+        policy=Policy(
+            policy.get("max_hourly_cost"),
+            tuple(policy.get("require_labels") or ()),
+            policy.get("exact", False),
+        ),
+        prices=whole.get("prices") or {},
+        said=tuple(said),
+        unused=unused,
+    )
+
+
+def _weaker(one: Said, name: str) -> Said:
+    return Said(one.key, one.value, one.origin, False) if one.key == name else one
+
+
+def _leaves(key: str, value: Any, deep: bool) -> Iterator[tuple[str, Any]]:
+    if deep and isinstance(value, dict):
+        for name, member in value.items():
+            yield from _leaves(f"{key}.{name}", member, key == "defaults")
+    else:
+        yield key, value
+
+
+def _under(weak: Any, strong: Any) -> Any:
+    if not isinstance(weak, dict) or not isinstance(strong, dict):
+        return strong
+    return {**weak, **{name: _under(weak.get(name), value) for name, value in strong.items()}}
+
+
+def _clouds(value: Any) -> tuple[tuple[str, ...] | None, dict[str, tuple[str, ...]]]:
+    from compiler.catalog import clouds
+
+    if value is None:
+        return None, {}
+    names = tuple(clouds.canonical(name) for name in value)
+    if not isinstance(value, dict):
+        return names, {}
+    regions = {
+        clouds.canonical(name): tuple(one["regions"])
+        for name, one in value.items()
+        if one and "regions" in one
+    }
+    return names, regions

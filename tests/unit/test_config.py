@@ -1,0 +1,144 @@
+"""Which settings hold, and that every one of them is shown with the file it comes from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from compiler.load import load
+from compiler.problem import Problems
+from skywright import config
+from skywright.cli.program import main
+from stacks.home import home
+
+USER = """
+project: mine
+clouds: [local, aws]
+labels: {owner: me, team: a}
+defaults: {resources: {autostop: 30, infra: local}}
+policy: {max_hourly_cost: 10}
+prices: {discounts: {aws: 0.1}}
+"""
+PROJECT = """
+project: ours
+clouds: {AWS: {regions: [us-east-1]}, local: null}
+labels: {team: b}
+policy: {require_labels: [team]}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with a folder below it, under a user with settings of all kinds."""
+    (home() / "config.yaml").write_text(USER)
+    sky = Path.home() / ".sky"
+    sky.mkdir()
+    (sky / "config.yaml").write_text("allowed_clouds: [gcp]\naws: {vpc_name: v}\nactive_workspace: w\n")
+    (tmp_path / ".skywright.yaml").write_text(PROJECT)
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    return tmp_path / "deep" / "er"
+
+
+def test_the_project_wins_over_the_user_and_ours_over_theirs(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = config.read(project)
+    assert found.project == "ours"
+    assert found.clouds == ("aws", "local")
+    assert found.regions == {"aws": ("us-east-1",)}
+    assert found.labels == {"owner": "me", "team": "b"}
+    assert found.policy == config.Policy(10, ("team",))
+    assert found.prices == {"discounts": {"aws": 0.1}}
+    assert [key for key, _ in found.unused] == ["aws.vpc_name", "active_workspace"]
+    monkeypatch.setenv("SKYWRIGHT_PROJECT", "theirs")
+    assert config.read(project).project == "theirs"
+
+
+def test_of_skypilot_what_has_a_meaning_is_read(tmp_path: Path) -> None:
+    (tmp_path / ".sky.yaml").write_text("allowed_clouds: [AWS, k8s]\n")
+    assert config.read(tmp_path).clouds == ("aws", "kubernetes")
+
+
+def test_no_files_are_no_settings(tmp_path: Path) -> None:
+    assert config.read(tmp_path) == config.Config()
+    (tmp_path / ".skywright.yaml").write_text("# nothing yet\n")
+    assert config.read(tmp_path) == config.Config()
+
+
+def test_defaults_hold_where_the_task_says_nothing(project: Path) -> None:
+    under = config.read(project).under_task()
+
+    def resources(text: str):
+        return load(text.encode(), "t.yaml", clouds=("local",), defaults=under).requirements
+
+    read = resources("run: x")
+    assert (read.cloud, read.autostop and read.autostop.idle_s) == ("local", 1800)
+    assert read.labels == {"owner": "me", "team": "b"}
+    read = resources("resources: {cloud: aws, labels: {team: c}, autostop: false}")
+    assert (read.cloud, read.autostop and read.autostop.idle_s) == ("aws", None)
+    assert read.labels == {"owner": "me", "team": "c"}
+    assert resources("resources: {any_of: [{infra: gcp}]}").cloud == "gcp"
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "line"),
+    [
+        ("projct: x\n", "usage/bad-setting", 1),
+        ("labels: {}\nclouds: aws\n", "usage/bad-setting", 2),
+        ("policy: {max_hourly_cost: 0}\n", "usage/bad-setting", 1),
+        ("project: My Project\n", "usage/bad-project", 1),
+        ("defaults: {resources: {cpu: 2}}\n", "usage/bad-setting", 1),
+        ("a: b: c\n", "task/yaml-syntax", 1),
+    ],
+)
+def test_a_wrong_setting_is_one_problem_with_its_place(
+    tmp_path: Path, text: str, code: str, line: int
+) -> None:
+    (tmp_path / ".skywright.yaml").write_text(text)
+    with pytest.raises(Problems) as caught:
+        config.read(tmp_path)
+    (found,) = caught.value.problems
+    assert found.code == code
+    assert found.place is not None
+    assert found.place.line == line
+
+
+def test_the_command_shows_what_holds_and_what_is_hidden(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = project / "t.yaml"
+    task.write_text("run: x\n")
+    assert main(["config", "--json", str(task)]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    rows = [(row["key"], row["value"], row["holds"]) for row in shown["settings"]]
+    assert ("project", "mine", False) in rows
+    assert ("project", "ours", True) in rows
+    assert ("labels.team", "b", True) in rows
+    assert ("defaults.resources.autostop", 30, True) in rows
+    assert {row["key"] for row in shown["unused"]} == {"aws.vpc_name", "active_workspace"}
+    assert main(["config", str(task)]) == 0
+    said = capsys.readouterr()
+    assert "a stronger one holds" in said.out
+    assert "no meaning here: active_workspace" in said.err
+
+
+def test_a_task_without_a_wanted_label_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / ".skywright.yaml").write_text("policy: {require_labels: [cost-center]}\n")
+    task = project / "t.yaml"
+    task.write_text("run: x\nresources: {infra: local, labels: {team: z}}\n")
+    assert main(["explain", str(task)]) == 6
+    assert "policy/label-missing" in capsys.readouterr().err
+    task.write_text("run: x\nresources: {infra: local, labels: {cost-center: z}}\n")
+    assert main(["explain", str(task)]) == 0
+
+
+def test_clouds_that_the_settings_leave_out_are_not_planned(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / ".skywright.yaml").write_text("clouds: [aws]\n")
+    task = project / "t.yaml"
+    task.write_text("run: x\n")
+    assert main(["explain", str(task)]) == 3
+    assert "plan/cloud-not-enabled" in capsys.readouterr().err

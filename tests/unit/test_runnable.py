@@ -1,0 +1,118 @@
+"""What no cloud can do yet is named with its place when a task is to run, and never dropped."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+import schemas
+from compiler import runnable
+from compiler.load import load
+from compiler.needs import Requirements
+from compiler.problem import Exit, Problems
+from compiler.task import Task
+
+
+def task(text: str) -> Task:
+    return load(text.encode(), "t.yaml", clouds=("local",))
+
+
+RUNS = """
+name: t
+workdir: .
+num_nodes: 2
+resources:
+  infra: local
+  accelerators: A100:2
+  cpus: 2+
+  memory: 1GB
+  disk_size: 10
+  use_spot: true
+  job_recovery: failover
+  labels: {a: b}
+  autostop: {idle_minutes: 3, down: true, wait_for: jobs}
+envs: {A: x}
+secrets: {S: y}
+file_mounts: {/a: b}
+sync: {mode: incremental}
+checkpoint: ~/ck
+setup: x
+run: y
+"""
+
+
+def test_what_runs_today_is_not_refused() -> None:
+    assert runnable.refusals(task(RUNS)) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("service: {replicas: 1}", 1),
+        ("run: x\npool: {workers: 1}", 2),
+        ("file_mounts:\n  /a: s3://b", 2),
+        ("file_mounts:\n  /a: {name: b}", 2),
+        ("volumes: {/v: v}", 1),
+        ("workdir: {url: https://h/r}", 1),
+        ("secrets: ['secrets:A']", 1),
+        ("deadline: 3h", 1),
+        ("config: {hooks: [{run: x}]}", 1),
+        ("sync: {include: [x]}", 1),
+        ("_metadata: {a: 1}", 1),
+        ("resources:\n  accelerators: A100:0.25", 2),
+        ("resources:\n  accelerators: [A100, H100]", 2),
+        ("resources:\n  any_of:\n  - cpus: 1\n  - cpus: 2", 2),
+        ("resources:\n  cpus: 2\n  ports: 80", 3),
+        ("resources:\n  autostop: {wait_for: none}", 2),
+        ("resources:\n  job_recovery: {max_restarts_on_errors: 2}", 2),
+        ("resources:\n  image_id: docker:x", 2),
+        ("resources:\n  _requires_fuse: true", 2),
+        ("resources:\n  any_of:\n  - cpus: 1\n    ports: 80", 4),
+    ],
+)
+def test_one_thing_is_refused_once_at_its_place(text: str, line: int) -> None:
+    (found,) = runnable.refusals(task(text))
+    assert found.code == "plan/not-runnable-yet"
+    assert found.exit is Exit.NO_OFFER
+    assert found.place is not None
+    assert found.place.line == line
+
+
+def test_every_field_runs_or_is_refused() -> None:
+    """A new field of the values has a row, or is listed here as one that works."""
+    works = {
+        *("cloud", "region", "zone", "accelerator", "cpus", "memory_gb", "use_spot", "recovery", "disk_gb"),
+        *("labels", "autostop", "internal"),
+    }
+    assert {one.name for one in fields(Requirements)} == works | set(runnable.RESOURCES)
+    works = {
+        *("name", "workdir", "num_nodes", "requirements", "alternatives", "ordered", "envs", "secrets"),
+        *("file_mounts", "sync", "checkpoint", "setup", "run", "api_server_access", "internal", "file"),
+        *("hints", "source"),
+    }
+    assert {one.name for one in fields(Task)} == works | set(runnable.TASK)
+    known = schemas.load("task.v1.json")["properties"]
+    assert {written for written, _ in runnable.TASK.values()} <= set(known)
+
+
+def test_several_tasks_of_one_file_are_refused_where_one_is_wanted() -> None:
+    with pytest.raises(Problems) as caught:
+        task("run: a\n---\nrun: b\n")
+    (found,) = caught.value.problems
+    assert found.code == "plan/not-runnable-yet"
+    assert "2 tasks" in found.message
+    assert found.place is not None
+    assert found.place.line == 3
+
+
+def test_a_cloud_that_is_not_enabled_is_named_at_plan_time() -> None:
+    read = task("resources:\n  infra: aws/us-west-2\n")
+    (found,) = runnable.not_enabled(read, frozenset({"local"}))
+    assert found.code == "plan/cloud-not-enabled"
+    assert found.place is not None
+    assert (found.place.line, found.hint or "") == (
+        2,
+        "enabled: `local`; `skywright check` tells what the others need",
+    )
+    assert runnable.not_enabled(read, frozenset({"aws"})) == ()
