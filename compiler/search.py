@@ -61,10 +61,9 @@ def plan(
     )  # fmt: skip
     wanted = wishes.of(task) if options is None else wishes.expanded(options, ordered)
     searches = _searched(asking, wanted, shelves)
-    last = wanted[len(searches) - 1]
-    best = min(range(len(last)), key=lambda one: _worth(searches[-1][one][1]))
     tried = [one for group in searches for one in group]
-    best += len(tried) - len(last)
+    first = len(tried) - len(searches[-1])
+    best = min(range(first, len(tried)), key=lambda one: _worth(tried[one][1]))
     sized, done, steps = tried[best]
     placements = _merged([one for _, one, _ in searches[-1]])
     made = Plan(
