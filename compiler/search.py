@@ -77,11 +77,7 @@ def plan(
         fitting=done.count,
         estimate=done.estimate,
         requirements=done.requirements,
-        others=tuple(
-            Alternative(asked(one.requirements), one.count, one.ranked[0] if one.ranked else None)
-            for number, (_, one, _) in enumerate(tried)
-            if number != best
-        ),
+        others=tuple(_alternative(one) for number, (_, one, _) in enumerate(tried) if number != best),
         catalog=catalog.date if catalog else None,
     )
     if not placements:
@@ -140,6 +136,10 @@ def collect(search: Search, shelves: Sequence[Shelf]) -> Search:
         for group in shelf.groups(search.requirements, search.enabled, search.avoided)
     ]
     return replace(search, left=tuple(groups))
+
+
+def _alternative(done: Search) -> Alternative:
+    return Alternative(asked(done.requirements), done.count, done.ranked[0] if done.ranked else None)
 
 
 def _worth(done: Search) -> tuple[bool, bool, float]:
