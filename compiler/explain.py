@@ -87,9 +87,21 @@ def _funnel(plan: Plan) -> Iterator[Line]:
     wide = max((len(says) for _, says, _ in shown), default=0)
     for left, says, by in shown:
         yield Line(f"{left}  {says:<{wide}}   {by}", "grey")
-    for other in plan.others:
-        best = f", from {_price(other.best)}" if other.best else ""
-        yield Line(f"{other.fitting:>8,}  or {other.asks}{best}", "grey")
+    yield from _others(plan)
+
+
+def _others(plan: Plan) -> Iterator[Line]:
+    """What became of the other alternatives; those that nobody sells are counted."""
+    there = [one for one in plan.others if one.best]
+    for other in there[:ALTERNATIVES]:
+        assert other.best
+        yield Line(f"{other.fitting:>8,}  or {other.asks}, from {_price(other.best)}", "grey")
+    left = len(there) - ALTERNATIVES
+    if left > 0:
+        yield Line(f"          and {left} more alternatives that can be had", "grey")
+    none = len(plan.others) - len(there)
+    if none:
+        yield Line(f"          {none} other alternative{'s' if none > 1 else ''} that nothing fits", "grey")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +156,7 @@ def _rows(plan: Plan) -> Iterator[Line]:
         yield Line(f"{text}   {said}".rstrip(), "grey" if index else "chosen")
         if index == 0 and one.total:
             yield Line(f"  {_parts(one.cost)}")
-    more = plan.fitting - sum(row.zones for row in shown)
+    more = plan.possible - sum(row.zones for row in shown)
     if more > 0:
         dearest = f", up to {money(plan.dearest)}/h" if plan.dearest else ""
         yield Line(f"  … {more:,} more{dearest}", "grey")

@@ -120,6 +120,11 @@ class Plan:
         """Raises IndexError when nothing fits: see compiler.search.no_offer."""
         return self.placements[0]
 
+    @property
+    def possible(self) -> int:
+        """How many fit in all, those of the alternatives with them."""
+        return self.fitting + sum(one.fitting for one in self.others)
+
     def to_data(self, most: int = PLACEMENTS_WRITTEN) -> dict[str, Any]:
         """Plain data for plan.json and `--json`: the `most` best placements and the count of the others."""
         return {
@@ -130,7 +135,7 @@ class Plan:
                 {"by": one.by, "reason": one.reason, "count": one.count} for one in self.rejections
             ],
             "placements": [_placement(one) for one in self.placements[:most]],
-            "placements_left_out": max(0, self.fitting - min(most, len(self.placements))),
+            "placements_left_out": max(0, self.possible - min(most, len(self.placements))),
             "hours": self.estimate.hours,
             "hours_assumed": self.estimate.assumed,
             "catalog": self.catalog,

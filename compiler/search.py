@@ -61,10 +61,9 @@ def plan(
     )  # fmt: skip
     wanted = wishes.of(task) if options is None else wishes.expanded(options, ordered)
     searches = _searched(asking, wanted, shelves)
-    last = wanted[len(searches) - 1]
-    best = min(range(len(last)), key=lambda one: _worth(searches[-1][one][1]))
     tried = [one for group in searches for one in group]
-    best += len(tried) - len(last)
+    first = len(tried) - len(searches[-1])
+    best = min(range(first, len(tried)), key=lambda one: _worth(tried[one][1]))
     sized, done, steps = tried[best]
     placements = _merged([one for _, one, _ in searches[-1]])
     made = Plan(
@@ -78,11 +77,7 @@ def plan(
         fitting=done.count,
         estimate=done.estimate,
         requirements=done.requirements,
-        others=tuple(
-            Alternative(asked(one.requirements), one.count, one.ranked[0] if one.ranked else None)
-            for number, (_, one, _) in enumerate(tried)
-            if number != best
-        ),
+        others=tuple(_alternative(one) for number, (_, one, _) in enumerate(tried) if number != best),
         catalog=catalog.date if catalog else None,
     )
     if not placements:
@@ -141,6 +136,10 @@ def collect(search: Search, shelves: Sequence[Shelf]) -> Search:
         for group in shelf.groups(search.requirements, search.enabled, search.avoided)
     ]
     return replace(search, left=tuple(groups))
+
+
+def _alternative(done: Search) -> Alternative:
+    return Alternative(asked(done.requirements), done.count, done.ranked[0] if done.ranked else None)
 
 
 def _worth(done: Search) -> tuple[bool, bool, float]:

@@ -33,6 +33,8 @@ def _named(wanted: Requirements) -> list[Requirements]:
     if memory is None:
         return [wanted]
     names = accelerators.with_memory(memory.gb.value, at_least=memory.gb.at_least, vendor=memory.maker)
+    if not names:
+        # Nothing has so much: the request stays, under a name that nobody sells.
+        names = (f"accelerator with {memory.gb}GB",)
     plain: Any = {"accelerator_memory": None}
-    found = [replace(wanted, accelerator=Accelerator(name, memory.count), **plain) for name in names]
-    return found or [wanted]
+    return [replace(wanted, accelerator=Accelerator(name, memory.count), **plain) for name in names]
