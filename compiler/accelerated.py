@@ -47,8 +47,9 @@ def read(
         for name, count in value.items():
             found.append(_one(name, count, notes, (*path, name), any_name, key=True))
     elif isinstance(value, list):
-        for index, text in enumerate(value):
-            found.append(_one(text, None, notes, (*path, index), any_name, key=False))
+        for index, item in enumerate(value):
+            name, count = next(iter(item.items())) if isinstance(item, Mapping) else (item, None)
+            found.append(_one(name, count, notes, (*path, index), any_name, key=False))
     else:
         found.append(_one(value, None, notes, path, any_name, key=False))
     return tuple(dict.fromkeys(one for one in found if one is not None))

@@ -16,6 +16,7 @@ STORES = {
     "s3": "S3",
     "gs": "GCS",
     "azblob": "AZURE",
+    "az": "AZURE",
     "r2": "R2",
     "cos": "IBM",
     "oci": "OCI",

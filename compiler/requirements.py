@@ -158,7 +158,7 @@ def _single(option: Option, notes: Notes, enabled: Sequence[str]) -> Requirement
         disk_tier=None if data.get("disk_tier") == "none" else data.get("disk_tier"),
         network_tier=data.get("network_tier"),
         local_disk=_local_disk(option, notes),
-        image=_image(option, notes),
+        image=_image(option, cloud, notes),
         ports=_ports(option, notes),
         labels=_labels(option, notes),
         autostop=_autostop(option, notes),
@@ -247,13 +247,17 @@ def _local_disk(option: Option, notes: Notes) -> LocalDisk | None:
         return None
 
 
-def _image(option: Option, notes: Notes) -> Image | None:
+def _image(option: Option, cloud: str | None, notes: Notes) -> Image | None:
+    """On Kubernetes every image is a container's, with and without `docker:`."""
     value = option.data.get("image_id")
     if value is None:
         return None
     if isinstance(value, str):
         text = value.strip()
-        return Image(docker=text[7:]) if text.startswith("docker:") else Image({"": text})
+        inside_pod = cloud == "kubernetes"
+        if text.startswith("docker:") or inside_pod:
+            return Image(docker=text.removeprefix("docker:"))
+        return Image({"": text})
     ids = {region.strip(): text.strip() for region, text in value.items() if region != "docker"}
     inside = {text for text in ids.values() if text.startswith("docker:")}
     docker = value.get("docker")

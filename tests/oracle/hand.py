@@ -63,6 +63,8 @@ RESOURCES = {
     "accelerators-maker": "accelerators: nvidia:40GB+",
     "accelerators-maker-count": "accelerators: nvidia:40GB+:2",
     "accelerators-tpu": "accelerators: tpu-v5litepod-8",
+    "accelerators-list-of-maps": "accelerators: [{T4: 1}, 'V100:2', {A100: null}]",
+    "image-on-kubernetes": "{infra: k8s, image_id: ubuntu}",
     "accelerators-gke": "accelerators: tpu-v5-lite-podslice:4",
     "accelerators-gke-slice": "{infra: k8s, accelerators: tpu-v6e-slice:8}",
     "accelerators-of-the-cluster": "{infra: k8s, accelerators: MyCard:2}",
