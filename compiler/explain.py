@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from compiler.cost import DISK_GB, Cost
 from compiler.offer import Market, Offer
 from compiler.plan import Placement, Plan
-from compiler.task import Requirements, Task
-from compiler.words import gigabytes, money, span
+from compiler.task import Task
+from compiler.words import asked, gigabytes, money, span
 
 Style = Literal["chosen", "grey", "plain"]
 
-ALTERNATIVES = 3
+ALTERNATIVES = 10
 """Rows shown below the chosen one."""
 
 DEFAULT_STAY_S = 600
 """How long nodes stay after the last run when the task says nothing."""
+
+NOTHING = 0.0005
+"""USD that nobody calls dearer."""
+
+PARTS = {
+    "compute": "compute",
+    "start": "start and setup",
+    "reruns": "losses",
+    "disk": "disk",
+    "address": "IPv4",
+    "transfer": "transfer",
+    "unease": "failed lately",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +51,8 @@ def lines(task: Task, plan: Plan) -> tuple[Line, ...]:
     found.extend(_funnel(plan))
     if plan.placements:
         found.append(Line(""))
-        found.extend(_rows(task, plan))
-        found.extend(Line(text, "grey") for text in _remarks(task, plan.chosen))
+        found.extend(_rows(plan))
+        found.extend(Line(text, "grey") for text in _remarks(task, plan))
     return tuple(found)
 
 
@@ -49,20 +63,15 @@ def to_data(plan: Plan) -> dict[str, Any]:
 
 def _head(task: Task, plan: Plan) -> str:
     nodes = f"{task.num_nodes} node" + ("s" if task.num_nodes != 1 else "")
-    asked = _asked(task.requirements)
-    market = "spot" if task.requirements.use_spot else "on-demand"
-    return " · ".join((plan.name, f"{nodes} × {asked}" if asked else nodes, market))
-
-
-def _asked(wanted: Requirements) -> str:
-    parts = []
-    if wanted.accelerator:
-        parts.append(f"{wanted.accelerator.count:g} {wanted.accelerator.name}")
-    if wanted.cpus:
-        parts.append(f"{wanted.cpus} vCPU")
-    if wanted.memory_gb:
-        parts.append(gigabytes(wanted.memory_gb.value) + ("+" if wanted.memory_gb.at_least else ""))
-    return ", ".join(parts)
+    wanted = plan.requirements
+    sizes = asked(wanted).split(" · ") if wanted.accelerator or wanted.cpus or wanted.memory_gb else []
+    size = next((part for part in sizes if part[:1].isdigit()), "")
+    market = "spot" if wanted.use_spot else "on-demand"
+    parts = [plan.name, f"{nodes} × {size}" if size else nodes, market]
+    if plan.placements and not plan.chosen.free:
+        hours = span(plan.estimate.hours * 3600)
+        parts.append(f"reckoned for {hours}" if plan.estimate.assumed else f"about {hours}")
+    return " · ".join(parts)
 
 
 def _funnel(plan: Plan) -> Iterator[Line]:
@@ -78,28 +87,82 @@ def _funnel(plan: Plan) -> Iterator[Line]:
     wide = max((len(says) for _, says, _ in shown), default=0)
     for left, says, by in shown:
         yield Line(f"{left}  {says:<{wide}}   {by}", "grey")
+    yield from _others(plan)
 
 
-def _rows(task: Task, plan: Plan) -> Iterator[Line]:
-    placements = plan.placements[: ALTERNATIVES + 1]
-    names = [f"{one.offer.where} {one.offer.instance_type}" for one in placements]
-    wide = max(len(name) for name in names)
-    markets = [one.offer.market.value for one in placements]
-    sold = max(len(market) for market in markets)
-    prices = [_hourly(one) for one in placements]
-    for index, one in enumerate(placements):
-        mark = "▶" if index == 0 else " "
-        dearer = "   dearer" if one.hourly > plan.chosen.hourly else "   same price" if index else ""
-        size = "" if index else _size(one.offer)
-        text = f"{mark} {names[index]:<{wide}}  {markets[index]:<{sold}}  {prices[index]}{size}{dearer}"
-        yield Line(text, "grey" if index else "chosen")
-    more = len(plan.placements) - len(placements)
-    if more:
-        last = plan.placements[-1]
-        yield Line(f"  … {more:,} more" + ("" if last.free else f", up to {money(last.hourly)}/h"), "grey")
+def _others(plan: Plan) -> Iterator[Line]:
+    """What became of the other alternatives; those that nobody sells are counted."""
+    there = [one for one in plan.others if one.best]
+    for other in there[:ALTERNATIVES]:
+        assert other.best
+        yield Line(f"{other.fitting:>8,}  or {other.asks}, from {_price(other.best)}", "grey")
+    left = len(there) - ALTERNATIVES
+    if left > 0:
+        yield Line(f"          and {left} more alternatives that can be had", "grey")
+    none = len(plan.others) - len(there)
+    if none:
+        yield Line(f"          {none} other alternative{'s' if none > 1 else ''} that nothing fits", "grey")
 
 
-def _hourly(one: Placement) -> str:
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Placements that differ in their zone only, by the best of them."""
+
+    best: Placement
+    zones: int
+
+    @property
+    def where(self) -> str:
+        more = f" +{self.zones - 1} zone{'s' if self.zones > 2 else ''}" if self.zones > 1 else ""
+        return f"{self.best.offer.where}{more} {self.best.offer.instance_type}"
+
+
+def rows(placements: Sequence[Placement]) -> tuple[Row, ...]:
+    """The placements with zones of one price put together, in their order."""
+    found: dict[tuple[object, ...], Row] = {}
+    for one in placements:
+        offer = one.offer
+        key: tuple[object, ...] = (
+            offer.cloud,
+            offer.region,
+            offer.instance_type,
+            offer.market,
+            one.total,
+            one.larger,
+        )
+        if offer.zone is None:
+            key = (*key, len(found))
+        there = found.get(key)
+        found[key] = Row(there.best, there.zones + 1) if there else Row(one, 1)
+    return tuple(found.values())
+
+
+def _rows(plan: Plan) -> Iterator[Line]:
+    all_rows = rows(plan.placements)
+    shown = all_rows[: ALTERNATIVES + 1]
+    wide = max(len(row.where) for row in shown)
+    markets = max(len(row.best.offer.market.value) for row in shown)
+    prices = [_price(row.best) for row in shown]
+    priced = max(len(price) for price in prices)
+    totals = [money(row.best.total) if row.best.total else "" for row in shown]
+    counted = max(len(total) for total in totals)
+    for index, row in enumerate(shown):
+        one = row.best
+        mark, market = "▶" if index == 0 else " ", one.offer.market.value
+        text = f"{mark} {row.where:<{wide}}  {market:<{markets}}  {prices[index]:<{priced}}"
+        if counted:
+            text += f"  {totals[index]:>{counted}}"
+        said = _why(one, plan.chosen) if index else f"({_size(one.offer)})"
+        yield Line(f"{text}   {said}".rstrip(), "grey" if index else "chosen")
+        if index == 0 and one.total:
+            yield Line(f"  {_parts(one.cost)}")
+    more = plan.possible - sum(row.zones for row in shown)
+    if more > 0:
+        dearest = f", up to {money(plan.dearest)}/h" if plan.dearest else ""
+        yield Line(f"  … {more:,} more{dearest}", "grey")
+
+
+def _price(one: Placement) -> str:
     if one.free:
         return "free"
     each = f"{money(one.offer.price)}/h"
@@ -110,32 +173,60 @@ def _size(offer: Offer) -> str:
     parts = [f"{offer.cpus:g} vCPU", gigabytes(offer.memory_gb)]
     if offer.accelerator:
         parts.insert(0, f"{offer.accelerator.count:g} × {offer.accelerator.name}")
-    return f"   ({', '.join(parts)})"
+    return ", ".join(parts)
 
 
-def _remarks(task: Task, chosen: Placement) -> Iterator[str]:
-    larger = _larger(task.requirements, chosen.offer)
-    if larger:
-        yield f"  the nearest machine is larger: {larger}"
+def _parts(cost: Cost) -> str:
+    """Where the money goes, in all and by part."""
+    parts = [f"{says} {money(getattr(cost, name))}" for name, says in PARTS.items() if getattr(cost, name)]
+    return f"{money(cost.total)} for the run: {' · '.join(parts)}"
+
+
+def _why(one: Placement, chosen: Placement) -> str:
+    """Why this one is not the first, in a few words."""
+    if one.larger and not chosen.larger:
+        return f"larger than asked: {one.larger}"
+    more = round(one.total - chosen.total, 6)
+    if more < NOTHING:
+        return "same cost" if one.total else "same price"
+    grown = {name: getattr(one.cost, name) - getattr(chosen.cost, name) for name in PARTS}
+    worst = max(grown, key=lambda name: grown[name])
+    why = "" if worst == "compute" else f" by {PARTS[worst]}"
+    return f"dearer by {money(more)}{why}"
+
+
+def _remarks(task: Task, plan: Plan) -> Iterator[str]:
+    chosen = plan.chosen
+    if chosen.larger:
+        yield f"  larger than asked: nothing exact is for sale there ({chosen.larger})"
+    if plan.elsewise:
+        other = plan.elsewise
+        yield f"  {other.offer.market.value}: from {_price(other)} ({other.offer.where})"
     if chosen.offer.market is Market.SPOT:
         kept = f"{task.checkpoint} is kept" if task.checkpoint else "nothing is kept (no `checkpoint`)"
         yield f"  a node that is taken away is replaced and the task starts again; {kept}"
-    autostop = task.requirements.autostop
+    autostop = plan.requirements.autostop
     idle = DEFAULT_STAY_S if autostop is None else autostop.idle_s
     if idle is None:
         yield "  after the last run the nodes stay until `down`"
     else:
         yield f"  after the last run the nodes stay for {span(idle)}"
+    if not chosen.free:
+        yield from _basis(plan)
 
 
-def _larger(wanted: Requirements, offer: Offer) -> str:
-    """Where the machine has more than was asked for exactly."""
-    parts = []
-    if wanted.accelerator and offer.accelerator and offer.accelerator.count > wanted.accelerator.count:
-        name = wanted.accelerator.name
-        parts.append(f"{offer.accelerator.count:g} × {name}, asked {wanted.accelerator.count:g}")
-    if wanted.cpus and not wanted.cpus.at_least and offer.cpus > wanted.cpus.value:
-        parts.append(f"{offer.cpus:g} vCPU, asked {wanted.cpus.value:g}")
-    if wanted.memory_gb and not wanted.memory_gb.at_least and offer.memory_gb > wanted.memory_gb.value:
-        parts.append(f"{gigabytes(offer.memory_gb)}, asked {gigabytes(wanted.memory_gb.value)}")
-    return "; ".join(parts)
+def _basis(plan: Plan) -> Iterator[str]:
+    """What the reckoning rests on."""
+    assumed = []
+    if plan.estimate.assumed:
+        assumed.append(f"it runs {span(plan.estimate.hours * 3600)}")
+    if plan.chosen.cost.disk and plan.estimate.disk_gb is None:
+        assumed.append(f"{DISK_GB:g} GB of disk")
+    for data in plan.estimate.data:
+        if data.assumed:
+            assumed.append(f"{data.gb:g} GB in the bucket on {data.cloud}")
+    if assumed:
+        yield f"  assumed: {', '.join(assumed)}"
+    catalog = f"catalog {plan.catalog} · " if plan.catalog else ""
+    said = f"prices: {plan.chosen.offer.source} · " if plan.chosen.offer.source else ""
+    yield f"  {catalog}{said}not counted: traffic your own code causes"

@@ -40,7 +40,10 @@ class Offer:
     """One shape in one zone in one market at one price.
 
     `price` is USD per node and hour. A `flexible` offer is cut to the size that is asked for (up to `cpus`
-    and `memory_gb`); another is sold whole. `disk_gb` is None where the disk is of any size.
+    and `memory_gb`); another is sold whole. `disk_gb` is None where the disk is of any size. `burstable`: CPU
+    time is sold by credit. `band` is how often spot capacity is taken away, 0 to 4 (below 5, 10, 15, 20 %, and
+    more, a month), None where nobody says. `on_demand` is the price of the same thing on demand, `source` says
+    whose price it is and of when.
     """
 
     cloud: str
@@ -54,6 +57,11 @@ class Offer:
     accelerator: Accelerator | None = None
     disk_gb: float | None = None
     flexible: bool = False
+    arch: str = "x86_64"
+    burstable: bool = False
+    band: int | None = None
+    on_demand: float | None = None
+    source: str | None = None
 
     @property
     def where(self) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from compiler.cost import Cost, Estimate
 from compiler.offer import Market, Offer
+from compiler.task import Requirements
 
 PLACEMENTS_WRITTEN = 20
 """Placements that go into a file or an answer; the others are counted."""
@@ -13,11 +15,19 @@ PLACEMENTS_WRITTEN = 20
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """One offer the task may run on, with what it costs. `hourly` is USD for all nodes together."""
+    """One offer the task may run on, with what it costs. `hourly` is USD for all nodes together, `cost` that of
+    the whole task, `larger` what the machine has beyond what was asked for exactly."""
 
     offer: Offer
     nodes: int
     hourly: float
+    cost: Cost = field(default_factory=Cost)
+    larger: str = ""
+
+    @property
+    def total(self) -> float:
+        """USD for the whole task."""
+        return self.cost.total
 
     @property
     def free(self) -> bool:
@@ -73,8 +83,22 @@ class Envelope:
 
 
 @dataclass(frozen=True, slots=True)
+class Alternative:
+    """A request that was not chosen among several: what it asks, how many fit, and the best of them."""
+
+    asks: str
+    fitting: int
+    best: Placement | None
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """Ranked placements (first is chosen), the funnel that led to them, and the envelope."""
+    """Ranked placements (first is chosen), the funnel that led to them, and the envelope.
+
+    `placements` are the best; `fitting` counts all that fit, up to `dearest` USD per hour for all nodes. The
+    funnel is that of the request which was chosen; `others` tells what became of its alternatives. `elsewise` is
+    the best in the other market.
+    """
 
     name: str
     offers: int
@@ -83,11 +107,23 @@ class Plan:
     rejections: tuple[Rejection, ...]
     relaxations: tuple[Relaxation, ...]
     envelope: Envelope | None
+    fitting: int = 0
+    dearest: float = 0.0
+    estimate: Estimate = field(default_factory=Estimate)
+    requirements: Requirements = field(default_factory=Requirements)
+    others: tuple[Alternative, ...] = ()
+    elsewise: Placement | None = None
+    catalog: str | None = None
 
     @property
     def chosen(self) -> Placement:
         """Raises IndexError when nothing fits: see compiler.search.no_offer."""
         return self.placements[0]
+
+    @property
+    def possible(self) -> int:
+        """How many fit in all, those of the alternatives with them."""
+        return self.fitting + sum(one.fitting for one in self.others)
 
     def to_data(self, most: int = PLACEMENTS_WRITTEN) -> dict[str, Any]:
         """Plain data for plan.json and `--json`: the `most` best placements and the count of the others."""
@@ -99,7 +135,15 @@ class Plan:
                 {"by": one.by, "reason": one.reason, "count": one.count} for one in self.rejections
             ],
             "placements": [_placement(one) for one in self.placements[:most]],
-            "placements_left_out": max(0, len(self.placements) - most),
+            "placements_left_out": max(0, self.possible - min(most, len(self.placements))),
+            "hours": self.estimate.hours,
+            "hours_assumed": self.estimate.assumed,
+            "catalog": self.catalog,
+            "alternatives": [
+                {"asks": one.asks, "fitting": one.fitting, "best": _placement(one.best) if one.best else None}
+                for one in self.others
+            ],
+            "other_market": _placement(self.elsewise) if self.elsewise else None,
             "relaxations": [
                 {"change": one.change, "offer": offer_data(one.offer)} for one in self.relaxations
             ],
@@ -121,9 +165,19 @@ def offer_data(offer: Offer) -> dict[str, Any]:
         "accelerator": str(offer.accelerator) if offer.accelerator else None,
         "disk_gb": offer.disk_gb,
         "where": offer.where,
+        "on_demand": offer.on_demand,
+        "interruption_band": offer.band,
+        "arch": offer.arch if offer.arch != "x86_64" else None,
+        "source": offer.source,
     }
     return {key: value for key, value in data.items() if value is not None}
 
 
 def _placement(one: Placement) -> dict[str, Any]:
-    return {"offer": offer_data(one.offer), "nodes": one.nodes, "hourly": one.hourly}
+    data = {
+        "offer": offer_data(one.offer),
+        "nodes": one.nodes,
+        "hourly": one.hourly,
+        "cost": one.cost.to_data(),
+    }
+    return {**data, "larger": one.larger} if one.larger else data

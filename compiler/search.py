@@ -1,25 +1,34 @@
-"""From a Task and offers to a Plan: runs the passes, counts after each, and explains when nothing is left."""
+"""From a Task and offers to a Plan: runs the passes over one request or several, and explains when nothing is left."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from compiler.offer import Accelerator, Market, Offer
+from compiler import wishes
+from compiler.catalog.shelf import Catalog
+from compiler.cost import Data, Estimate
+from compiler.offer import Market, Offer
 from compiler.passes import PASSES
-from compiler.plan import Envelope, Placement, Plan, Rejection, Relaxation, Step
+from compiler.passes.rank import order
+from compiler.plan import Alternative, Envelope, Placement, Plan, Rejection, Step
 from compiler.problem import Place, Problem
-from compiler.quantity import Quantity
-from compiler.searching import Search
-from compiler.task import Task
-from compiler.words import money
+from compiler.relax import relaxations
+from compiler.searching import KEPT, Loose, Search, Shelf
+from compiler.task import Requirements, Task
+from compiler.words import asked, money
 
 HEADROOM = 1.2
 """Recovery may pay this many times the chosen price without asking again."""
 
 PLACEMENTS_APPROVED = 20
 """Most places that one approval covers."""
+
+FORGIVEN_S = 3600.0
+"""A place is stayed away from for so long after a failure; then what it counts halves with every such span."""
+
+FORGOTTEN_S = 24 * 3600.0
 
 
 def plan(
@@ -28,49 +37,160 @@ def plan(
     *,
     name: str,
     enabled: Collection[str],
-    avoid: Collection[str] = (),
+    avoid: Collection[str] | Mapping[str, float] = (),
+    catalog: Catalog | None = None,
+    options: Sequence[Requirements] | None = None,
+    ordered: bool = False,
+    hours: float | None = None,
+    data: Sequence[Data] = (),
+    exact: bool = False,
 ) -> Plan:
-    """Every offer judged, the rest ranked. `avoid` holds `Offer.where` of places to stay away from."""
-    search = Search(
-        requirements=task.requirements,
-        nodes=task.num_nodes,
-        enabled=frozenset(enabled),
-        avoided=frozenset(avoid),
-        left=tuple(offers),
-    )
-    done, steps = run(search)
-    placements = tuple(
-        Placement(offer, search.nodes, _price(offer.price * search.nodes)) for offer in done.left
-    )
-    return Plan(
+    """Every offer judged, the best ranked by the cost of the whole task.
+
+    `avoid` holds names of places where something failed (`Offer.where`, or of a region or cloud), with how many
+    seconds ago, or without: just now. `catalog` adds its offers to `offers`. `options` are requests of which any
+    will do, or with `ordered` the first that something fits; without, the task's own alternatives. `hours` is
+    how long the task runs when somebody knows, `data` what it reads beside the buckets among its file_mounts.
+    `exact` refuses machines larger than asked.
+    """
+    shelves: tuple[Shelf, ...] = (Loose(tuple(offers)), *((catalog,) if catalog else ()))
+    away, uneasy = _decayed(avoid)
+    asking = Search(
+        requirements=task.requirements, nodes=task.num_nodes, enabled=frozenset(enabled), avoided=away,
+        uneasy=uneasy, exact=exact, estimate=Estimate.of(task, hours, data),
+    )  # fmt: skip
+    wanted = wishes.of(task) if options is None else wishes.expanded(options, ordered)
+    searches = _searched(asking, wanted, shelves)
+    tried = [one for group in searches for one in group]
+    first = len(tried) - len(searches[-1])
+    best = min(range(first, len(tried)), key=lambda one: _worth(tried[one][1]))
+    sized, done, steps = tried[best]
+    placements = _merged([one for _, one, _ in searches[-1]])
+    made = Plan(
         name=name,
-        offers=len(search.left),
+        offers=done.count + sum(count for _, _, count in done.rejected),
         steps=steps,
         placements=placements,
         rejections=tuple(Rejection(by, reason, count) for by, reason, count in done.rejected),
-        relaxations=() if placements else _relaxations(task, search),
+        relaxations=() if placements else relaxations(sized, shelves),
         envelope=_envelope(placements) if placements else None,
+        fitting=done.count,
+        estimate=done.estimate,
+        requirements=done.requirements,
+        others=tuple(_alternative(one) for number, (_, one, _) in enumerate(tried) if number != best),
+        catalog=catalog.date if catalog else None,
+    )
+    if not placements:
+        return made
+    dearest = max(group.highest for group in done.left) * task.num_nodes
+    return replace(
+        made,
+        dearest=round(max(dearest, placements[-1].hourly), 6),
+        elsewise=_elsewise(sized) if catalog else None,
     )
 
 
-def run(search: Search) -> tuple[Search, tuple[Step, ...]]:
-    """All passes in order, with what each left."""
+Tried = tuple[Search, Search, tuple[Step, ...]]
+
+
+def _searched(
+    asking: Search, wanted: Sequence[Sequence[Requirements]], shelves: Sequence[Shelf]
+) -> list[list[Tried]]:
+    """For each request the search before `market`, the one that is done, and its steps; the first group of
+    requests of which any can be had is the last that is tried."""
+    found: list[list[Tried]] = []
+    for group in wanted:
+        tried: list[Tried] = []
+        for one in group:
+            estimate = asking.estimate
+            if one.disk_gb is not None:
+                estimate = replace(estimate, disk_gb=one.disk_gb)
+            exact = asking.exact or getattr(one, "exact", False)
+            search = replace(asking, requirements=one, estimate=estimate, exact=exact)
+            done, steps, sized = run(search, shelves)
+            tried.append((sized, done, steps))
+        found.append(tried)
+        if any(done.ranked for _, done, _ in tried):
+            break
+    return found
+
+
+def run(search: Search, shelves: Sequence[Shelf]) -> tuple[Search, tuple[Step, ...], Search]:
+    """All passes in order over what the shelves hold, with what each left; and the search before `market`."""
+    search = collect(search, shelves)
+    sized = search
     steps = []
     for by, apply in PASSES:
+        if by == "market":
+            sized = search
         search = apply(search)
-        steps.append(Step(by, len(search.left), search.says, search.asks))
-    return search, tuple(steps)
+        steps.append(Step(by, search.count, search.says, search.asks))
+    return search, tuple(steps), sized
+
+
+def collect(search: Search, shelves: Sequence[Shelf]) -> Search:
+    """The search before its first pass: everything is left."""
+    groups = [
+        group
+        for shelf in shelves
+        for group in shelf.groups(search.requirements, search.enabled, search.avoided)
+    ]
+    return replace(search, left=tuple(groups))
+
+
+def _alternative(done: Search) -> Alternative:
+    return Alternative(asked(done.requirements), done.count, done.ranked[0] if done.ranked else None)
+
+
+def _worth(done: Search) -> tuple[bool, bool, float]:
+    """Something fits, it is exact, it is cheap: in this order."""
+    if not done.ranked:
+        return True, True, 0.0
+    return False, bool(done.ranked[0].larger), done.ranked[0].total
+
+
+def _merged(searches: Sequence[Search]) -> tuple[Placement, ...]:
+    """The best of several requests; one that several admit counts once, with the fewest remarks."""
+    if len(searches) == 1:
+        return searches[0].ranked
+    found: dict[tuple[Offer, int], Placement] = {}
+    for search in searches:
+        for one in search.ranked:
+            there = found.get((one.offer, one.nodes))
+            if there is None or (bool(one.larger), one.total) < (bool(there.larger), there.total):
+                found[one.offer, one.nodes] = one
+    ordered = sorted(found.values(), key=lambda one: (bool(one.larger), *order(one)))
+    return tuple(ordered[:KEPT])
+
+
+def _elsewise(sized: Search) -> Placement | None:
+    """The best in the other market, for comparison: everything before `market` holds for both."""
+    search = replace(sized.but(use_spot=not sized.requirements.use_spot), most=1)
+    names = [by for by, _ in PASSES]
+    for _, apply in PASSES[names.index("market") :]:
+        search = apply(search)
+    return search.ranked[0] if search.ranked else None
+
+
+def _decayed(avoid: Collection[str] | Mapping[str, float]) -> tuple[frozenset[str], dict[str, float]]:
+    """Places to stay away from, and those where an older failure still counts, with how much."""
+    ages = dict(avoid) if isinstance(avoid, Mapping) else dict.fromkeys(avoid, 0.0)
+    away = frozenset(name for name, age in ages.items() if age < FORGIVEN_S)
+    uneasy = {
+        name: 0.5 ** (age / FORGIVEN_S) for name, age in ages.items() if FORGIVEN_S <= age < FORGOTTEN_S
+    }
+    return away, uneasy
 
 
 def no_offer(task: Task, plan: Plan) -> Problem:
     """Why nothing fits, counted by reason, and the nearest one-line changes that would help."""
-    wide = max((len(str(rejection.count)) for rejection in plan.rejections), default=1)
+    wide = max((len(f"{rejection.count:,}") for rejection in plan.rejections), default=1)
     lines = [f"no offer can run `{plan.name}`"]
     if not plan.offers:
         lines.append("  the enabled clouds sell nothing; `skywright check` tells why")
     said = max((len(rejection.reason) for rejection in plan.rejections), default=0)
     for rejection in plan.rejections:
-        lines.append(f"  {rejection.count:>{wide}}  {rejection.reason:<{said}}   {rejection.by}")
+        lines.append(f"  {rejection.count:>{wide},}  {rejection.reason:<{said}}   {rejection.by}")
     nearest = [f"{one.change} → {_offered(one.offer, task.num_nodes)}" for one in plan.relaxations]
     emptied = next((step.by for step in plan.steps if not step.left), "fit")
     return Problem(
@@ -100,83 +220,9 @@ def _offered(offer: Offer, nodes: int) -> str:
     return f"{offer.where} {offer.instance_type}{spot} {price}{each}"
 
 
-def _relaxations(task: Task, search: Search) -> tuple[Relaxation, ...]:
-    """Single changes after which something fits, each with the best offer it brings."""
-    wanted = search.requirements
-    found: list[Relaxation] = []
-
-    def attempt(change: Callable[[Offer], str], relaxed: Search, most: Callable[[Offer], float]) -> None:
-        """Of the offers that a change admits take the one with the most of something, then the cheapest."""
-        offers = run(relaxed)[0].left
-        if offers:
-            best = max(offers, key=lambda one: (most(one), -one.price))
-            found.append(Relaxation(f"`{change(best)}`", best))
-
-    def nothing(_: Offer) -> float:
-        return 0.0
-
-    other = str(not wanted.use_spot).lower()
-    attempt(lambda _: f"use_spot: {other}", search.but(use_spot=not wanted.use_spot), nothing)
-    if wanted.region or wanted.zone:
-        attempt(_infra, search.but(region=None, zone=None), nothing)
-    if wanted.cloud:
-        attempt(_infra, search.but(cloud=None, region=None, zone=None), nothing)
-    if wanted.accelerator:
-        asked = wanted.accelerator
-        attempt(
-            lambda one: f"accelerators: {_accelerator(one, asked)}",
-            _with_accelerators(search),
-            lambda one: _likeness(one, asked),
-        )
-    if cpus := wanted.cpus:
-        attempt(lambda one: f"cpus: {_down(one.cpus, cpus)}", search.but(cpus=None), lambda one: one.cpus)
-    if memory := wanted.memory_gb:
-        attempt(
-            lambda one: f"memory: {_down(one.memory_gb, memory)}",
-            search.but(memory_gb=None),
-            lambda one: one.memory_gb,
-        )
-    if wanted.disk_gb:
-        attempt(
-            lambda one: f"disk_size: {math.floor(one.disk_gb or 0)}",
-            search.but(disk_gb=None),
-            lambda one: one.disk_gb or 0,
-        )
-    unique = {(one.change, one.offer): one for one in found}
-    return tuple(unique.values())
-
-
-def _infra(offer: Offer) -> str:
-    return "infra: " + "/".join(part for part in (offer.cloud, offer.region, offer.zone) if part)
-
-
-def _with_accelerators(search: Search) -> Search:
-    """Any accelerator in place of the one asked for, but some."""
-    some = tuple(offer for offer in search.left if offer.accelerator)
-    return replace(search.but(accelerator=None), left=some)
-
-
-def _likeness(offer: Offer, asked: Accelerator) -> float:
-    """The same kind, as many of them as there are; else as many of another kind; else as near as possible."""
-    has = offer.accelerator
-    if not has:
-        return -1.0
-    return min(has.count, asked.count) + (0.5 if has.name == asked.name else 0.0)
-
-
-def _accelerator(offer: Offer, asked: Accelerator) -> str:
-    has = offer.accelerator or asked
-    return f"{has.name}:{min(has.count, asked.count):g}"
-
-
-def _down(value: float, wanted: Quantity) -> Quantity:
-    rounded = math.floor(value) if value >= 1 else value
-    return Quantity(rounded, wanted.at_least)
-
-
 def _envelope(placements: tuple[Placement, ...]) -> Envelope:
     chosen = placements[0]
-    ceiling = _price(math.ceil(chosen.hourly * HEADROOM * 100) / 100)
+    ceiling = round(math.ceil(chosen.hourly * HEADROOM * 100) / 100, 6)
     places = dict.fromkeys(
         f"{one.offer.where} {one.offer.market.value}" for one in placements if one.hourly <= ceiling
     )
@@ -186,7 +232,3 @@ def _envelope(placements: tuple[Placement, ...]) -> Envelope:
         price_ceiling=ceiling,
         market=chosen.offer.market,
     )
-
-
-def _price(value: float) -> float:
-    return round(value, 6)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from compiler.task import Requirements
+
 
 def money(usd: float) -> str:
     """USD with as many digits as a person needs: `free`, `$0.0384`, `$1,481.00`."""
@@ -31,3 +36,17 @@ def span(seconds: float) -> str:
             parts.append(f"{whole // size} {unit}")
             whole %= size
     return " ".join(parts[:2]) or "0 s"
+
+
+def asked(wanted: Requirements) -> str:
+    """What a request names, shortly: `aws us-east-1 · 8 H100, 32+ vCPU`; `anything` when it names nothing."""
+    parts = []
+    if wanted.accelerator:
+        parts.append(f"{wanted.accelerator.count:g} {wanted.accelerator.name}")
+    if wanted.cpus:
+        parts.append(f"{wanted.cpus} vCPU")
+    if wanted.memory_gb:
+        parts.append(gigabytes(wanted.memory_gb.value) + ("+" if wanted.memory_gb.at_least else ""))
+    place = " ".join(part for part in (wanted.cloud, wanted.region, wanted.zone) if part)
+    spot = "spot" if wanted.use_spot else ""
+    return " · ".join(part for part in (place, ", ".join(parts), spot) if part) or "anything"

@@ -4,41 +4,119 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from compiler.catalog.hosts import ARM_CARDS
 from compiler.offer import Offer
-from compiler.searching import Search
+from compiler.quantity import Quantity
+from compiler.searching import Group, Search
 from compiler.task import Requirements
 from compiler.words import cpus, gigabytes
 
 _ROUNDING = 1e-6
 
+CPUS = 8.0
+"""vCPUs of a machine that is sold whole when the task asks for no size at all, as SkyPilot's users expect."""
+
+GB_PER_CPU = 4.0
+"""Memory that goes with them."""
+
+CPUS_A_CARD, GB_A_CARD = 4.0, 8.0
+"""vCPUs and memory beside each accelerator, when the task asks for neither."""
+
 
 def fit(search: Search) -> Search:
-    """Keep nodes with enough of everything. Larger than asked is fine: price decides between them."""
+    """Keep nodes with enough of everything; an exact match is preferred later, by `rank`."""
     wanted = search.requirements
     says = _says(wanted)
-    kept = search.keep(
-        "fit", says or "are of any size", lambda offer: _reason(offer, wanted), asks=bool(says)
-    )
-    return replace(kept, left=tuple(_cut(offer, wanted) for offer in kept.left))
+
+    def reason(offer: Offer) -> str | None:
+        word = _reason(offer, wanted)
+        if word is None and search.exact and larger(offer, wanted):
+            return "are larger than asked, and `exact` was asked"
+        return word
+
+    kept = search.keep("fit", says or _default(search) or "are of any size", reason, asks=bool(says))
+    return replace(kept, left=tuple(_cut(one, wanted) for one in kept.left))
+
+
+def larger(offer: Offer, wanted: Requirements) -> str:
+    """What a fitting machine has beyond an exact request (`8` is exact, `8+` is not); empty where nothing."""
+    if offer.flexible:
+        return ""
+    parts = []
+    has, asked = offer.accelerator, wanted.accelerator
+    if asked and has and has.count > asked.count + _ROUNDING:
+        parts.append(f"{has.count:g} × {has.name}, asked {asked.count:g}")
+    if wanted.cpus and not wanted.cpus.at_least and offer.cpus > wanted.cpus.value + _ROUNDING:
+        parts.append(f"{offer.cpus:g} vCPU, asked {wanted.cpus.value:g}")
+    memory = wanted.memory_gb
+    if memory and not memory.at_least and offer.memory_gb > memory.value + _ROUNDING:
+        parts.append(f"{gigabytes(offer.memory_gb)}, asked {gigabytes(memory.value)}")
+    ratio = per_cpu(wanted)
+    if ratio and not ratio.at_least and offer.memory_gb > ratio.value * offer.cpus + _ROUNDING:
+        parts.append(f"{gigabytes(offer.memory_gb)}, asked {gigabytes(ratio.value)} for each vCPU")
+    return "; ".join(parts)
+
+
+def per_cpu(wanted: Requirements) -> Quantity | None:
+    """The memory for each vCPU that a task asks for (`memory: 4x`)."""
+    ratio: Quantity | None = getattr(wanted, "memory_per_cpu", None)
+    return ratio
+
+
+def named(wanted: Requirements) -> str | None:
+    """The instance type that a task names."""
+    return getattr(wanted, "instance_type", None)
 
 
 def _reason(offer: Offer, wanted: Requirements) -> str | None:
+    machine = named(wanted)
+    if machine and offer.instance_type != machine:
+        return f"are not {machine}"
     if wanted.accelerator:
         asked = wanted.accelerator
         if not offer.accelerator or offer.accelerator.name != asked.name:
             return f"have no {asked.name}"
         if offer.accelerator.count < asked.count:
             return f"have less than {asked.count:g} × {asked.name}"
+    if not machine and not offer.flexible:
+        word = _kind(offer, wanted)
+        if word:
+            return word
     if wanted.cpus and offer.cpus + _ROUNDING < wanted.cpus.value:
         return f"have less than {cpus(wanted.cpus.value)}"
     if wanted.memory_gb and offer.memory_gb + _ROUNDING < wanted.memory_gb.value:
         return f"have less than {gigabytes(wanted.memory_gb.value)} of memory"
+    ratio = per_cpu(wanted)
+    if ratio and not offer.flexible and offer.memory_gb + _ROUNDING < ratio.value * offer.cpus:
+        return f"have less than {gigabytes(ratio.value)} of memory for each vCPU"
     if wanted.disk_gb and offer.disk_gb is not None and offer.disk_gb + _ROUNDING < wanted.disk_gb:
         return f"have less than {gigabytes(wanted.disk_gb)} of disk"
     return None
 
 
-def _cut(offer: Offer, wanted: Requirements) -> Offer:
+def _kind(offer: Offer, wanted: Requirements) -> str | None:
+    """What nobody asks for by size, and what sizes mean that nobody gave."""
+    arm = wanted.accelerator is not None and wanted.accelerator.name in ARM_CARDS
+    if offer.arch != "x86_64" and not arm:
+        return f"are {offer.arch}"
+    if offer.burstable:
+        return "sell CPU time by credit"
+    if wanted.cpus or wanted.memory_gb or per_cpu(wanted):
+        return None
+    if wanted.accelerator:
+        cards = wanted.accelerator.count
+        if cards < 1 or wanted.accelerator.name.startswith("tpu-"):
+            return None
+        if offer.cpus < CPUS_A_CARD * cards or offer.memory_gb < GB_A_CARD * cards:
+            sizes = f"{cpus(CPUS_A_CARD)} and {gigabytes(GB_A_CARD)}"
+            return f"have less than {sizes} for each accelerator, the default"
+    elif offer.cpus < CPUS or offer.memory_gb < CPUS * GB_PER_CPU:
+        return f"have less than {cpus(CPUS)} and {gigabytes(CPUS * GB_PER_CPU)}, the default"
+    return None
+
+
+def cut(offer: Offer, wanted: Requirements) -> Offer:
+    """A flexible offer in the size that is asked for; another as it is."""
     if not offer.flexible:
         return offer
     return replace(
@@ -48,6 +126,16 @@ def _cut(offer: Offer, wanted: Requirements) -> Offer:
         accelerator=wanted.accelerator or offer.accelerator,
         disk_gb=wanted.disk_gb if wanted.disk_gb and offer.disk_gb is not None else offer.disk_gb,
     )
+
+
+def _cut(group: Group, wanted: Requirements) -> Group:
+    return replace(group, offer=cut(group.offer, wanted)) if group.offer.flexible else group
+
+
+def _default(search: Search) -> str:
+    if search.requirements.accelerator or all(one.offer.flexible for one in search.left):
+        return ""
+    return f"have {cpus(CPUS)} and {gigabytes(CPUS * GB_PER_CPU)} or more, the default"
 
 
 def _says(wanted: Requirements) -> str:
@@ -61,4 +149,7 @@ def _says(wanted: Requirements) -> str:
     if wanted.disk_gb:
         parts.append(f"{gigabytes(wanted.disk_gb)} of disk")
     listed = ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1] if parts else ""
+    machine = named(wanted)
+    if machine:
+        return f"are {machine} with {listed} or more" if listed else f"are {machine}"
     return f"have {listed} or more" if listed else ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from compiler.offer import Market, Offer
 from compiler.searching import Search
 
@@ -13,4 +15,7 @@ def market(search: Search) -> Search:
     def reason(offer: Offer) -> str | None:
         return None if offer.market is asked else f"are {offer.market.value}, you asked {asked.value}"
 
-    return search.keep("market", f"are {asked.value}", reason, asks=search.requirements.use_spot)
+    split = tuple(one for group in search.left for one in (group.split(asked) if group.split else (group,)))
+    return replace(search, left=split).keep(
+        "market", f"are {asked.value}", reason, asks=search.requirements.use_spot
+    )

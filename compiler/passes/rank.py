@@ -1,20 +1,84 @@
-"""Rank: the cheapest first; at one price the place and the shape's name decide, so order is never chance."""
+"""Rank: exact matches first, then by the cost of the whole task; names break ties, so order is never chance."""
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Iterator
 from dataclasses import replace
 
+from compiler.cost import Reckoner
 from compiler.offer import Offer
-from compiler.searching import Search
+from compiler.passes import fit
+from compiler.plan import Placement
+from compiler.searching import Group, Search, names_of
 
 
 def rank(search: Search) -> Search:
-    """Sort what is left; reject nothing."""
-    return replace(search, left=tuple(sorted(search.left, key=_order)), says="cheapest first", asks=False)
+    """The best `search.most`, exactly as if every offer had been sorted; reject nothing."""
+    exact: list[Group] = []
+    larger: list[Group] = []
+    for group in search.left:
+        says = fit.larger(group.offer, search.requirements)
+        (larger if says else exact).append(group)
+    reckoner = Reckoner(search.nodes, search.estimate)
+    ranked = _best(search, reckoner, exact, search.most)
+    if len(ranked) < search.most:
+        ranked += _best(search, reckoner, larger, search.most - len(ranked))
+    return replace(search, ranked=tuple(ranked), says="cheapest first", asks=False)
 
 
-def _order(offer: Offer) -> tuple[float, str, str, str, str, float, float]:
+def _best(search: Search, reckoner: Reckoner, groups: list[Group], most: int) -> list[Placement]:
+    """Merges the groups, whose rows come by price: a price bounds the cost from below, and reading ends where
+    the bound is above the worst that would be kept."""
+    heap: list[tuple[float, int, Offer | None, Iterator[Offer] | None]] = []
+    for number, group in enumerate(groups):
+        one = group.offer
+        heap.append((reckoner.least(one.cloud, one.market, one.price), number, None, None))
+    heapq.heapify(heap)
+    found: list[Placement] = []
+    worst: list[float] = []
+    while heap:
+        bound, number, offer, rows = heap[0]
+        if len(worst) == most and bound > -worst[0]:
+            break
+        if rows is None:
+            rows = groups[number].offers()
+        else:
+            assert offer is not None
+            placement = _placement(search, reckoner, offer)
+            found.append(placement)
+            total = -placement.total
+            if len(worst) < most:
+                heapq.heappush(worst, total)
+            elif total > worst[0]:
+                heapq.heapreplace(worst, total)
+        following = next(rows, None)
+        if following is None:
+            heapq.heappop(heap)
+        else:
+            bound = reckoner.least(following.cloud, following.market, following.price)
+            heapq.heapreplace(heap, (bound, number, following, rows))
+    found.sort(key=order)
+    return found[:most]
+
+
+def _placement(search: Search, reckoner: Reckoner, offer: Offer) -> Placement:
+    offer = fit.cut(offer, search.requirements)
+    unease = max((search.uneasy.get(name, 0.0) for name in names_of(offer)), default=0.0)
+    return Placement(
+        offer,
+        search.nodes,
+        round(offer.price * search.nodes, 6),
+        reckoner.cost(offer, unease),
+        fit.larger(offer, search.requirements),
+    )
+
+
+def order(one: Placement) -> tuple[float, float, str, str, str, str, float, float]:
+    """What placements are sorted by."""
+    offer = one.offer
     return (
+        one.total,
         offer.price,
         offer.cloud,
         offer.region or "",

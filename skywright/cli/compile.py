@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from compiler.problem import Exit, Problem, Problems
 from skywright.cli import screen
 from skywright.cli.arguments import Values
-from skywright.cli.planning import make_plan, make_spec
+from skywright.cli.planning import catalog_clouds, make_plan, make_spec
 from skywright.cli.settings import project
 from skywright.cli.taskfile import Entry, read_entry
+from stacks import CLOUDS
 
 if TYPE_CHECKING:
     from compiler.plan import Plan
@@ -22,11 +23,11 @@ STYLES = {"chosen": screen.BOLD, "grey": screen.GREY}
 
 def run(values: Values) -> int:
     """Both verbs; which one it is stands in `values.verb`."""
-    entry = read_entry(values, (_yaml(values.file),), values.cluster_name)
-    review = values.verb == "compile"
-    plan = make_plan(entry, secrets=not review, refuse=review)
     if values.verb == "compile":
-        return _compile(values, entry, plan)
+        entry = read_entry(values, (_yaml(values.file),), values.cluster_name)
+        return _compile(values, entry, make_plan(entry, secrets=False))
+    entry = read_entry(values, (_yaml(values.file),), values.cluster_name, clouds=catalog_clouds())
+    plan = make_plan(entry, refuse=False, clouds=_clouds(values, entry), exact=bool(values.exact))
     if values.json:
         from compiler.runnable import refusals
 
@@ -39,6 +40,19 @@ def run(values: Values) -> int:
             screen.out(screen.paint(line.text, STYLES[line.style]) if line.style in STYLES else line.text)
         say_refused(entry.task)
     return int(Exit.FINE)
+
+
+def _clouds(values: Values, entry: Entry) -> tuple[str, ...]:
+    """All clouds of the catalog with --all-clouds, or those that the task names; none: those that run here.
+
+    This machine costs nothing and would hide every price, so it does not compete with all clouds.
+    """
+    known = catalog_clouds()
+    named = [one.cloud for one in entry.task.options]
+    if values.all_clouds and None in named:
+        return known
+    priced = tuple(dict.fromkeys(cloud for cloud in named if cloud in known))
+    return (*priced, *(cloud for cloud in CLOUDS if cloud in named or None in named)) if priced else ()
 
 
 def say_refused(task: Task) -> None:
@@ -60,10 +74,11 @@ def _yaml(word: str) -> str:
 
 def _compile(values: Values, entry: Entry, plan: Plan) -> int:
     from compiler.folder import files
+    from compiler.plan import PLACEMENTS_WRITTEN
     from stacks import plugins
 
     named = project()
-    specs = [make_spec(entry, placement, named) for placement in plan.placements]
+    specs = [make_spec(entry, placement, named) for placement in plan.placements[:PLACEMENTS_WRITTEN]]
     source = Path(values.file).expanduser()
     out = Path(values.out).expanduser() if values.out else source.with_suffix(".compiled")
     made = files(plan, specs, project=named)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,11 +16,26 @@ if TYPE_CHECKING:
     from compiler.task import Task
 
 
-def make_plan(entry: Entry, *, secrets: bool = True, refuse: bool = True) -> Plan:
-    """The plan of an entry all of whose values are given. Raises Problems task/value-needed, plan/..., policy/...
+def catalog_clouds() -> tuple[str, ...]:
+    """Clouds whose prices the catalog knows, whether their machines can be had from here yet or not."""
+    from compiler.catalog.package import CLOUDS
 
-    Who only reviews need not have the `secrets`: their values change neither choice nor stack. With `refuse` also
-    for what cannot run yet; `explain` tells that beside its plan.
+    return CLOUDS
+
+
+def make_plan(
+    entry: Entry,
+    *,
+    secrets: bool = True,
+    refuse: bool = True,
+    clouds: Collection[str] = (),
+    exact: bool = False,
+) -> Plan:
+    """The plan of an entry all of whose values are given, among `clouds` (none: those that run here).
+
+    Raises Problems task/value-needed, plan/..., policy/... Who only reviews need not have the `secrets`: their
+    values change neither choice nor stack. With `refuse` also for what cannot run yet; `explain` tells that beside
+    its plan.
     """
     from compiler import search
     from compiler.load import missing
@@ -33,14 +49,22 @@ def make_plan(entry: Entry, *, secrets: bool = True, refuse: bool = True) -> Pla
     if refuse and refused:
         raise Problems(refused)
     settings = entry.config
-    enabled = frozenset(name for name in CLOUDS if settings.clouds is None or name in settings.clouds)
+    here = [name for name in CLOUDS if settings.clouds is None or name in settings.clouds]
+    enabled = frozenset(clouds or here)
     regions = settings.regions
     offers = (
         offer
-        for offer in chain.from_iterable(cloud(name).offers() for name in CLOUDS)
+        for offer in chain.from_iterable(cloud(name).offers() for name in CLOUDS if name in enabled)
         if offer.cloud not in regions or offer.region in regions[offer.cloud]
     )
-    plan = search.plan(entry.task, offers, name=entry.name, enabled=enabled, avoid=())
+    catalog = None
+    if enabled.difference(CLOUDS):
+        from skywright.catalog import open_catalog
+
+        catalog = open_catalog()
+    plan = search.plan(
+        entry.task, offers, name=entry.name, enabled=enabled, avoid=(), catalog=catalog, exact=exact
+    )
     if not plan.placements:
         closed = not_enabled(entry.task, enabled)
         raise Problems((*closed, *refused, search.no_offer(entry.task, plan)))

@@ -36,8 +36,9 @@ class Entry:
     config: Config = field(default_factory=lambda: Config())
 
 
-def read_entry(values: Values, words: Sequence[str], name: str | None) -> Entry:
+def read_entry(values: Values, words: Sequence[str], name: str | None, clouds: Sequence[str] = ()) -> Entry:
     """The task of `words` with the overrides of `values`; `name` is the deployment's when one was given.
+    `clouds` are those that the task may name beside the ones that run here.
 
     Raises Problems task/... and usage/...
     """
@@ -54,9 +55,10 @@ def read_entry(values: Values, words: Sequence[str], name: str | None) -> Entry:
     else:
         command = words[0] if len(words) == 1 else " ".join(words)
         content, shown = json.dumps({"run": command}, ensure_ascii=False).encode(), "command"
+    named = tuple(dict.fromkeys((*CLOUDS, *clouds)))
     start = Path(words[0]).expanduser().absolute().parent if is_file(words) else None
     settings = config.read(start)
-    task = load(content, shown, clouds=tuple(CLOUDS), overrides=over, defaults=settings.under_task())
+    task = load(content, shown, clouds=named, overrides=over, defaults=settings.under_task())
     if task.hints and not values.json:
         from skywright.cli import screen
 

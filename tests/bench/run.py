@@ -75,6 +75,10 @@ FIGURES = {
         Figure("shim under 1 GB of output", "MB", 12),
         Figure("log capture", "MB/s", 500, least=True),
         Figure("log capture CPU", "s/GB", 1),
+        Figure("explain with the full catalog", "s", 0.45),
+        Figure("optimizer p95", "ms", 50),
+        Figure("optimizer memory", "MB", 100),
+        Figure("optimizer with 10 times the rows", "x", 2),
         Figure("notice to control", "s", 2),
         Figure("silent loss declared", "s", 35),
         Figure("replacement runs after its loss is confirmed", "s", 10),
@@ -93,6 +97,7 @@ def run(values: Any) -> int:
         "up": up_times,
         "control": control_figures,
         "agent": agent_figures,
+        "plan": plan_times,
         "recovery": recovery,
     }
     wanted = [name for name in groups if not values.only or name in values.only]
@@ -108,10 +113,12 @@ def run(values: Any) -> int:
         for figure, value in rival.measure().items():
             measured[figure] = replace(measured.get(figure, FIGURES[figure]), rival=round(value, 3))
     shown = [measured[name] for name in FIGURES if name in measured]
+    beside = plan_beside() if "plan" in (values.only or ()) else []
     if values.json:
         print(json.dumps({"machine": machine(), "figures": [{**asdict(one), "ok": one.ok} for one in shown]}))
     else:
         print_table(shown, rival=bool(values.rival))
+        print("\n".join(["", *beside] if beside else []))
     return 0
 
 
@@ -258,9 +265,45 @@ def agent_figures(_bench: Bench) -> dict[str, tuple[float, str]]:
     }
 
 
-def json_of(script: str) -> dict[str, float]:
+def plan_times(bench: Bench) -> dict[str, tuple[float, str]]:
+    task = bench.folder / "plan.yaml"
+    task.write_text("run: echo\nresources: {accelerators: L4, cpus: 4+}\n")
+    found = json_of("plan_figures.py")
+    figures = {
+        "explain with the full catalog": (
+            bench.seconds("explain", "--all-clouds", str(task), times=9),
+            "a process of its own, wrapper and all",
+        ),
+        "optimizer p95": (found["p95_ms"], f"{found['requests']:.0f} requests, the catalog opened for each"),
+        "optimizer memory": (found["memory_mb"], "the whole process"),
+    }
+    if plan_figures_source().is_dir():
+        grown = json_of("plan_figures.py", "growth")
+        note = f"{grown['once_ms']:.1f} ms and {grown['many_ms']:.1f} ms, median"
+        figures["optimizer with 10 times the rows"] = (grown["ratio"], note)
+    return figures
+
+
+def plan_figures_source() -> Path:
+    from tests.bench.plan_figures import SOURCE
+
+    return SOURCE
+
+
+def plan_beside() -> list[str]:
+    """SkyPilot's choices beside ours, where its environment and the price lists are there."""
+    from tests.bench import plan_figures
+
+    python = plan_figures.oracle()
+    if python is None or not plan_figures.SOURCE.is_dir():
+        return ["not compared with SkyPilot: its environment or the price lists are not here"]
+    imported, answers = plan_figures.peer(python)
+    return plan_figures.report(plan_figures.choices(answers), imported)
+
+
+def json_of(script: str, *words: str) -> dict[str, float]:
     """What a script beside this one measures."""
-    command = [sys.executable, str(HERE / script)]
+    command = [sys.executable, "-m", f"tests.bench.{Path(script).stem}", *words]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compiler import explain
+from compiler.cost import Estimate, Reckoner
 from compiler.folder import files
 from compiler.lower import lower
 from compiler.offer import Accelerator, Market, Offer
@@ -77,13 +78,22 @@ avoided = st.sets(st.sampled_from(["local", "aws r1", "aws r1a", "gcp r1b"]))
 def fits(offer: Offer, task: Task, on: set[str], avoid: set[str]) -> bool:
     """The meaning of a task, written down a second time and in the plainest way."""
     want = task.requirements
+    names = {offer.where, offer.cloud, f"{offer.cloud} {offer.region}"}
+    if offer.flexible or want.cpus or want.memory_gb:
+        default = True
+    elif want.accelerator:
+        cards = want.accelerator.count
+        default = offer.cpus >= 4 * cards and offer.memory_gb >= 8 * cards
+    else:
+        default = offer.cpus >= 8 and offer.memory_gb >= 32
     return (
         offer.cloud in on
+        and default
         and want.cloud in (None, offer.cloud)
         and want.region in (None, offer.region)
         and want.zone in (None, offer.zone)
         and (offer.market is Market.SPOT) == want.use_spot
-        and offer.where not in avoid
+        and not names & avoid
         and (want.cpus is None or offer.cpus >= want.cpus.value)
         and (want.memory_gb is None or offer.memory_gb >= want.memory_gb.value)
         and (want.disk_gb is None or offer.disk_gb is None or offer.disk_gb >= want.disk_gb)
@@ -98,18 +108,38 @@ def fits(offer: Offer, task: Task, on: set[str], avoid: set[str]) -> bool:
     )
 
 
+def is_larger(offer: Offer, task: Task) -> bool:
+    """Whether the machine is more than an exact request asks for."""
+    want, has = task.requirements, offer.accelerator
+    if offer.flexible:
+        return False
+    cards = has.count if has else 0
+    return (
+        (want.accelerator is not None and cards > want.accelerator.count)
+        or (want.cpus is not None and not want.cpus.at_least and offer.cpus > want.cpus.value)
+        or (
+            want.memory_gb is not None
+            and not want.memory_gb.at_least
+            and offer.memory_gb > want.memory_gb.value
+        )
+    )
+
+
+def cost(offer: Offer, task: Task) -> float:
+    return Reckoner(task.num_nodes, Estimate.of(task)).cost(offer).total
+
+
 @given(tasks, lists, enabled, avoided)
 def test_the_plan_is_what_trying_everything_finds(
     task: Task, sold: list[Offer], on: set[str], avoid: set[str]
 ) -> None:
     made = plan(task, sold, name="t", enabled=on, avoid=avoid)
     good = [offer for offer in sold if fits(offer, task, on, avoid)]
-    assert len(made.placements) == len(good)
-    if good:
-        assert made.chosen.offer.price == min(offer.price for offer in good)
-        assert made.chosen.hourly == round(made.chosen.offer.price * task.num_nodes, 6)
-        prices = [one.offer.price for one in made.placements]
-        assert prices == sorted(prices)
+    assert made.fitting == len(made.placements) == len(good)
+    worth = sorted((is_larger(offer, task), cost(offer, task)) for offer in good)
+    assert [(bool(one.larger), one.total) for one in made.placements] == worth
+    for one in made.placements:
+        assert one.hourly == round(one.offer.price * task.num_nodes, 6)
 
 
 @given(tasks, lists, enabled, avoided)
@@ -118,22 +148,25 @@ def test_every_offer_is_placed_or_rejected_once(
 ) -> None:
     made = plan(task, sold, name="t", enabled=on, avoid=avoid)
     assert made.offers == len(sold)
-    assert sum(one.count for one in made.rejections) + len(made.placements) == len(sold)
+    assert sum(one.count for one in made.rejections) + made.fitting == len(sold)
     left = len(sold)
     for step in made.steps:
         assert left - step.left == sum(one.count for one in made.rejections if one.by == step.by)
         left = step.left
-    assert left == len(made.placements)
+    assert left == made.fitting
 
 
 @given(tasks, lists, offers, enabled, avoided)
 def test_one_more_offer_never_makes_it_dearer(
     task: Task, sold: list[Offer], more: Offer, on: set[str], avoid: set[str]
 ) -> None:
+    """But for the one reason that is meant: an exact match comes before a cheaper machine that is larger."""
     before = plan(task, sold, name="t", enabled=on, avoid=avoid)
     after = plan(task, [*sold, more], name="t", enabled=on, avoid=avoid)
     if before.placements:
-        assert after.chosen.hourly <= before.chosen.hourly
+        exact = bool(before.chosen.larger) and not after.chosen.larger
+        assert exact or after.chosen.total <= before.chosen.total
+        assert bool(after.chosen.larger) <= bool(before.chosen.larger)
 
 
 @given(tasks, lists, enabled, st.randoms())

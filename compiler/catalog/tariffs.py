@@ -1,0 +1,190 @@
+"""What moving and keeping data costs: list prices by cloud, tier and pair of regions, checked by hand in 2026-10.
+
+Egress is USD per GB (1 TB is 1,024 GB in every tier); disks and objects are USD per GB and month. Sources and
+what is left out: docs/catalog.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+HOURS_A_MONTH: Final = 730.0
+TB: Final = 1024.0
+
+Tiers = Sequence[tuple[float | None, float]]
+"""(GB up to which this price holds, USD per GB); the last has no end."""
+
+
+def _aws(first: float, second: float, third: float, last: float) -> Tiers:
+    return (100, 0.0), (10 * TB, first), (50 * TB, second), (150 * TB, third), (None, last)
+
+
+def _gcp(first: float, second: float, last: float) -> Tiers:
+    return (1 * TB, first), (10 * TB, second), (None, last)
+
+
+def _azure(first: float, second: float, third: float, last: float) -> Tiers:
+    return (100, 0.0), (10 * TB + 100, first), (50 * TB + 100, second), (150 * TB + 100, third), (None, last)
+
+
+INTERNET: Final[dict[str, tuple[tuple[str, Tiers], ...]]] = {
+    "aws": (
+        ("ap-northeast-1", _aws(0.114, 0.089, 0.086, 0.084)),
+        ("ap-northeast-3", _aws(0.114, 0.089, 0.086, 0.084)),
+        ("ap-northeast-2", _aws(0.126, 0.122, 0.117, 0.108)),
+        ("ap-southeast-2", _aws(0.114, 0.098, 0.094, 0.092)),
+        ("ap-southeast-1", _aws(0.12, 0.085, 0.082, 0.08)),
+        ("ap-southeast-3", _aws(0.132, 0.0935, 0.0902, 0.088)),
+        ("ap-southeast-5", _aws(0.108, 0.0765, 0.0738, 0.072)),
+        ("ap-south-", _aws(0.1093, 0.085, 0.082, 0.08)),
+        ("ap-east-1", _aws(0.12, 0.085, 0.082, 0.08)),
+        ("sa-east-1", _aws(0.15, 0.138, 0.126, 0.114)),
+        ("af-south-1", _aws(0.154, 0.147, 0.140, 0.133)),
+        ("me-", _aws(0.117, 0.1035, 0.09, 0.0765)),
+        ("il-central-1", _aws(0.11, 0.0935, 0.077, 0.055)),
+        ("", _aws(0.09, 0.085, 0.07, 0.05)),
+    ),
+    "gcp": (
+        ("australia", _gcp(0.19, 0.18, 0.15)),
+        ("asia-southeast2", _gcp(0.19, 0.18, 0.15)),
+        ("", _gcp(0.12, 0.11, 0.08)),
+    ),
+    "azure": (
+        ("brazil", _azure(0.181, 0.175, 0.17, 0.16)),
+        ("southafrica", _azure(0.181, 0.175, 0.17, 0.16)),
+        ("uae", _azure(0.181, 0.175, 0.17, 0.16)),
+        ("australia", _azure(0.12, 0.085, 0.082, 0.08)),
+        ("japan", _azure(0.12, 0.085, 0.082, 0.08)),
+        ("korea", _azure(0.12, 0.085, 0.082, 0.08)),
+        ("southeastasia", _azure(0.12, 0.085, 0.082, 0.08)),
+        ("eastasia", _azure(0.12, 0.085, 0.082, 0.08)),
+        ("india", _azure(0.12, 0.085, 0.082, 0.08)),
+        ("", _azure(0.087, 0.083, 0.07, 0.05)),
+    ),
+    "oci": (("", ((10 * TB, 0.0), (None, 0.0085))),),
+    "ibm": (("", ((50 * TB, 0.09), (150 * TB, 0.07), (None, 0.05))),),
+    "do": (("", ((None, 0.01),)),),
+    "nebius": (("", ((None, 0.015),)),),
+}
+"""From a region (the first beginning or part that fits its name) to the internet, by GB a month."""
+
+FREE: Final = frozenset({"local", "r2", "lambda", "vast", "runpod", "cudo", "kubernetes", "ssh", "hf"})
+"""Clouds that take nothing for data that leaves them, or whose hosts all say otherwise."""
+
+_AWS_BETWEEN = (
+    ("ap-northeast-1", 0.09), ("ap-northeast-2", 0.08), ("ap-northeast-3", 0.09), ("ap-southeast-1", 0.09),
+    ("ap-southeast-2", 0.098), ("ap-southeast-3", 0.1), ("ap-southeast-5", 0.08), ("ap-south-", 0.086),
+    ("ap-east-1", 0.09), ("sa-east-1", 0.138), ("af-south-1", 0.147), ("me-", 0.1105), ("il-central-1", 0.08),
+    ("", 0.02),
+)  # fmt: skip
+_GCP_BETWEEN = {
+    ("asia", "asia"): 0.08, ("australia", "australia"): 0.08, ("southamerica", "southamerica"): 0.14,
+    ("me", "me"): 0.08, ("africa", "africa"): 0.08, ("us", "us"): 0.02, ("europe", "europe"): 0.02,
+    ("europe", "us"): 0.05, ("asia", "us"): 0.08, ("asia", "europe"): 0.08, ("australia", "us"): 0.1,
+    ("australia", "europe"): 0.1, ("asia", "australia"): 0.1, ("me", "us"): 0.11, ("europe", "me"): 0.11,
+    ("asia", "me"): 0.11, ("africa", "us"): 0.11, ("africa", "europe"): 0.11,
+}  # fmt: skip
+_GCP_FAR = 0.14
+_AZURE_BETWEEN = {"na": (0.02, 0.05), "eu": (0.02, 0.05), "as": (0.08, 0.08), "far": (0.16, 0.16)}
+
+DISK: Final = {
+    "aws": 0.08,
+    "gcp": 0.10,
+    "azure": 0.15,
+    "oci": 0.0255,
+    "ibm": 0.13,
+    "do": 0.10,
+    "nebius": 0.071,
+}
+"""The boot disk that a node gets: gp3, balanced persistent disk, premium SSD. Elsewhere it is in the price."""
+
+OBJECTS: Final = {
+    "aws": ((50 * TB, 0.023), (500 * TB, 0.022), (None, 0.021)),
+    "gcp": ((None, 0.020),),
+    "azure": ((50 * TB, 0.018), (500 * TB, 0.0173), (None, 0.0166)),
+    "r2": ((10, 0.0), (None, 0.015)),
+    "oci": ((10, 0.0), (None, 0.0255)),
+}
+"""Objects at rest, standard class, by GB."""
+
+ADDRESS: Final = {"aws": 0.005, "gcp": 0.005, "azure": 0.005}
+"""A public IPv4 address of a node, USD per hour."""
+
+
+def tiered(gb: float, tiers: Tiers, used_gb: float = 0.0) -> float:
+    """USD of `gb` after `used_gb` of the same month: every part at the price of the tier that it falls into."""
+    total, begin = 0.0, 0.0
+    first, last = used_gb, used_gb + gb
+    for end, price in tiers:
+        upper = last if end is None else min(last, end)
+        total += max(0.0, upper - max(first, begin)) * price
+        if end is None or last <= end:
+            break
+        begin = end
+    return total
+
+
+def egress(
+    gb: float, source: tuple[str, str | None], target: tuple[str, str | None], used_gb: float = 0.0
+) -> float:
+    """USD for `gb` from (cloud, region) to (cloud, region). An unknown region of the same cloud counts as the
+    same one; `used_gb` left the source's cloud earlier in the month."""
+    (cloud, region), (to_cloud, to_region) = source, target
+    if gb <= 0 or cloud in FREE:
+        return 0.0
+    if cloud == to_cloud:
+        if region is None or to_region is None or region == to_region:
+            return 0.0
+        return gb * between(cloud, region, to_region)
+    tariffs = INTERNET.get(cloud)
+    if tariffs is None:
+        return 0.0
+    name = region or ""
+    found = next(tiers for part, tiers in tariffs if part in name)
+    return tiered(gb, found, used_gb)
+
+
+def between(cloud: str, region: str, other: str) -> float:
+    """USD per GB from one region to another of the same cloud."""
+    if cloud == "aws":
+        if {region, other} == {"us-east-1", "us-east-2"}:
+            return 0.01
+        return next(price for part, price in _AWS_BETWEEN if region.startswith(part))
+    if cloud == "gcp":
+        first, second = sorted((_gcp_continent(region), _gcp_continent(other)))
+        return _GCP_BETWEEN.get((first, second), _GCP_FAR)
+    if cloud == "azure":
+        here, there = _azure_continent(region), _azure_continent(other)
+        return _AZURE_BETWEEN[here][0 if here == there else 1]
+    return 0.0
+
+
+def objects(gb: float, cloud: str, hours: float) -> float:
+    """USD for keeping `gb` of objects for `hours`."""
+    return tiered(gb, OBJECTS.get(cloud, ((None, 0.0),))) * hours / HOURS_A_MONTH
+
+
+def disk(gb: float, cloud: str, hours: float) -> float:
+    """USD for a boot disk of `gb` for `hours`."""
+    return gb * DISK.get(cloud, 0.0) * hours / HOURS_A_MONTH
+
+
+def _gcp_continent(region: str) -> str:
+    name = region.partition("-")[0]
+    return "us" if name == "northamerica" else name
+
+
+def _azure_continent(region: str) -> str:
+    name = region.lower()
+    if any(part in name for part in ("brazil", "africa", "uae", "israel", "qatar", "chile")):
+        return "far"
+    if any(
+        part in name for part in ("asia", "japan", "korea", "india", "australia", "malaysia", "indonesia")
+    ):
+        return "as"
+    if any(part in name for part in ("europe", "uk", "france", "germany", "norway", "sweden", "switzerland")):
+        return "eu"
+    if any(part in name for part in ("italy", "poland", "spain", "austria", "belgium", "denmark", "greece")):
+        return "eu"
+    return "na"

@@ -1,0 +1,191 @@
+"""What holds of the optimizer: the packed catalog answers as plain offers do, and asking for less costs no more."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from compiler.catalog import build, package
+from compiler.catalog.rows import Row
+from compiler.catalog.shelf import Catalog
+from compiler.offer import Accelerator, Market, Offer
+from compiler.plan import Plan
+from compiler.quantity import Quantity
+from compiler.search import plan
+from compiler.task import Requirements, Task
+
+CLOUDS = ("aws", "gcp", "vast")
+prices = st.none() | st.sampled_from([0.1, 0.5, 1.0, 2.5, 30.0])
+
+rows = st.builds(
+    Row,
+    cloud=st.sampled_from(CLOUDS),
+    region=st.sampled_from(["r1", "r2"]),
+    zone=st.none() | st.sampled_from(["a", "b"]),
+    instance_type=st.sampled_from(["small", "large"]),
+    accelerator=st.none() | st.sampled_from(["A100", "L4", "GH200"]),
+    count=st.sampled_from([1.0, 2.0, 8.0, 0.5]),
+    cpus=st.sampled_from([2.0, 8.0, 16.0]),
+    memory_gb=st.sampled_from([8.0, 64.0]),
+    arch=st.sampled_from(["x86_64", "x86_64", "arm64"]),
+    burstable=st.sampled_from([False, False, True]),
+    price=prices,
+    spot=prices,
+    band=st.none() | st.integers(0, 4),
+    source=st.sampled_from(["list of May", "list of June"]),
+)
+
+requirements = st.builds(
+    Requirements,
+    cloud=st.none() | st.sampled_from(CLOUDS),
+    region=st.none() | st.none() | st.sampled_from(["r1", "r2"]),
+    zone=st.none() | st.none() | st.sampled_from(["a", "b"]),
+    accelerator=st.none()
+    | st.builds(Accelerator, st.sampled_from(["A100", "L4", "GH200"]), st.sampled_from([1, 2, 8])),
+    cpus=st.none() | st.builds(Quantity, st.sampled_from([2.0, 8.0, 9.0]), st.booleans()),
+    memory_gb=st.none() | st.builds(Quantity, st.sampled_from([8.0, 16.0]), st.booleans()),
+    disk_gb=st.none() | st.just(100.0),
+    use_spot=st.booleans(),
+)
+
+tasks = st.builds(
+    Task,
+    num_nodes=st.integers(1, 3),
+    requirements=requirements,
+    checkpoint=st.none() | st.just("~/ck"),
+    setup=st.none() | st.just("pip install x"),
+    file_mounts=st.sampled_from([{}, {"/data": "s3://bucket/x"}, {"/data": "gs://b", "/more": "s3://c"}]),
+)
+enabled = st.sets(st.sampled_from(CLOUDS))
+avoided = st.dictionaries(
+    st.sampled_from(["aws", "aws r1", "aws a", "gcp r2", "vast b"]), st.sampled_from([0.0, 60.0, 7200.0, 1e6])
+)
+sold = st.lists(rows, max_size=14)
+
+
+@contextmanager
+def opened(found: list[Row]) -> Iterator[Catalog]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "catalog.sqlite"
+        build.write(found, path, date="2026-01-01", dropped={})
+        package.index(str(path))
+        connection = sqlite3.connect(path)
+        try:
+            yield Catalog(connection)
+        finally:
+            connection.close()
+
+
+def loose(found: list[Row]) -> list[Offer]:
+    """The same rows as plain offers."""
+    offers = []
+    for row in found:
+        card = None
+        if row.accelerator:
+            card = Accelerator(row.accelerator, int(row.count) if row.count == int(row.count) else row.count)
+        for market, price in ((Market.ON_DEMAND, row.price), (Market.SPOT, row.spot)):
+            if price is not None:
+                offer = Offer(
+                    row.cloud, row.region, row.zone, row.instance_type, market, price, row.cpus, row.memory_gb,
+                    card, None, False, row.arch, row.burstable, row.band, row.price, row.source,
+                )  # fmt: skip
+                offers.append(offer)
+    return offers
+
+
+def worth(made: Plan) -> list[tuple[object, ...]]:
+    return [
+        (bool(one.larger), one.total, one.offer.where, one.offer.instance_type, one.offer.cpus)
+        for one in made.placements
+    ]
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(tasks, sold, enabled, avoided, st.booleans())
+def test_the_catalog_answers_as_its_rows_one_by_one(
+    task: Task, found: list[Row], on: set[str], avoid: dict[str, float], exact: bool
+) -> None:
+    with opened(found) as catalog:
+        packed = plan(task, (), name="t", enabled=on, avoid=avoid, catalog=catalog, exact=exact)
+    plain = plan(task, loose(found), name="t", enabled=on, avoid=avoid, exact=exact)
+    assert packed.offers == plain.offers
+    assert sorted(map(repr, packed.rejections)) == sorted(map(repr, plain.rejections))
+    assert [(step.by, step.left) for step in packed.steps] == [(step.by, step.left) for step in plain.steps]
+    assert worth(packed) == worth(plain)
+    assert packed.envelope == plain.envelope
+
+
+def relaxed(wanted: Requirements) -> list[Requirements]:
+    """Every request that asks for less in one respect, exactly or not."""
+    found = [
+        replace(wanted, cloud=None),
+        replace(wanted, region=None),
+        replace(wanted, zone=None),
+        replace(wanted, disk_gb=None),
+    ]
+    if wanted.cpus:
+        found.append(replace(wanted, cpus=Quantity(wanted.cpus.value, True)))
+        if wanted.cpus.at_least:
+            found.append(replace(wanted, cpus=Quantity(wanted.cpus.value / 2, True)))
+    if wanted.memory_gb:
+        found.append(replace(wanted, memory_gb=Quantity(wanted.memory_gb.value, True)))
+    return found
+
+
+@given(tasks, sold)
+def test_asking_for_less_never_costs_more(task: Task, found: list[Row]) -> None:
+    task = replace(task, requirements=replace(task.requirements, disk_gb=None))
+    offers = loose(found)
+    before = plan(task, offers, name="t", enabled=CLOUDS)
+    if not before.placements:
+        return
+    for wanted in relaxed(task.requirements):
+        after = plan(replace(task, requirements=wanted), offers, name="t", enabled=CLOUDS)
+        exact = bool(before.chosen.larger) and not after.chosen.larger
+        assert exact or after.chosen.total <= before.chosen.total
+
+
+@given(tasks, st.lists(requirements, min_size=1, max_size=4), sold)
+def test_any_of_several_is_the_best_of_each_and_ordered_the_first(
+    task: Task, options: list[Requirements], found: list[Row]
+) -> None:
+    offers = loose(found)
+    task = replace(task, requirements=options[0])
+    alone = [plan(task, offers, name="t", enabled=CLOUDS, options=[one]) for one in options]
+    some = [one for one in alone if one.placements]
+    best = plan(task, offers, name="t", enabled=CLOUDS, options=options)
+    first = plan(task, offers, name="t", enabled=CLOUDS, options=options, ordered=True)
+    assert bool(best.placements) == bool(first.placements) == bool(some)
+    if some:
+        assert (bool(best.chosen.larger), best.chosen.total) == min(
+            (bool(one.chosen.larger), one.chosen.total) for one in some
+        )
+        assert first.placements == some[0].placements
+        assert best.requirements in options
+
+
+@given(tasks, sold, st.sampled_from([0.0, 60.0, 3600.0, 7200.0, 40_000.0, 90_000.0]))
+def test_a_failure_counts_less_with_every_hour(task: Task, found: list[Row], age: float) -> None:
+    offers = loose(found)
+    before = plan(task, offers, name="t", enabled=CLOUDS)
+    if not before.placements:
+        return
+    where = before.chosen.offer.where
+    after = plan(task, offers, name="t", enabled=CLOUDS, avoid={where: age})
+    there = [one for one in after.placements if one.offer.where == where]
+    if age < 3600:
+        assert not there
+    else:
+        assert there
+        older = plan(task, offers, name="t", enabled=CLOUDS, avoid={where: age + 1800})
+        again = [one for one in older.placements if one.offer.where == where]
+        assert sum(one.total for one in again) <= sum(one.total for one in there)
+    if age >= 24 * 3600:
+        assert worth(after) == worth(before)

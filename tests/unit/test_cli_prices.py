@@ -1,0 +1,110 @@
+"""`gpus`, `catalog` and `explain` over the shipped catalog, as commands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from skywright.cli.program import main
+
+
+@pytest.fixture(autouse=True)
+def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SKYWRIGHT_HOME", str(tmp_path / "home"))
+
+
+def answer(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    code = main(words)
+    said = capsys.readouterr()
+    assert "Traceback" not in said.err
+    return code, said.out, said.err
+
+
+def data(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
+    code, out, err = answer(capsys, *words, "--json")
+    assert code == 0, err
+    return json.loads(out)
+
+
+def test_gpus_are_sorted_by_the_price_of_each(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = data(capsys, "gpus", "h100")["rows"]
+    assert {row["accelerator"] for row in rows} == {"H100"}
+    each = [row["price"] / row["count"] for row in rows if row["price"]]
+    assert each == sorted(each)
+    assert each[0] == rows[0]["price_per_accelerator"]
+
+
+def test_gpus_take_a_count_a_place_a_market_and_a_memory(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = data(capsys, "gpus", "H100:8", "--infra", "aws/us-east-1")["rows"]
+    assert {(row["count"], row["cloud"], row["region"]) for row in rows} == {(8.0, "aws", "us-east-1")}
+    spot = data(capsys, "gpus", "L4", "--spot")["rows"]
+    assert all(row["spot"] for row in spot)
+    assert [row["spot"] / row["count"] for row in spot] == sorted(row["spot"] / row["count"] for row in spot)
+    large = {row["accelerator"] for row in data(capsys, "gpus", "140GB+")["rows"]}
+    assert {"H200", "B200"} <= large
+    assert "H100" not in large
+
+
+def test_the_table_without_a_name_has_each_accelerator_once(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = data(capsys, "gpus")["rows"]
+    names = [row["accelerator"] for row in rows]
+    assert len(names) == len(set(names)) > 40
+    code, out, _ = answer(capsys, "gpus", "H100")
+    assert code == 0
+    assert "more: --all" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "hint"),
+    [
+        (("gpus", "H1000"), "usage/unknown-accelerator", "H100"),
+        (("gpus", "H100:x"), "usage/unknown-accelerator", ""),
+        (("gpus", "H100", "--infra", "mars"), "usage/nothing-for-sale", "aws"),
+        (("gpus", "H100:3"), "usage/nothing-for-sale", ""),
+    ],
+)
+def test_what_is_not_there_is_said(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], code: str, hint: str
+) -> None:
+    exit_code, _, err = answer(capsys, *words)
+    assert exit_code == 2
+    assert f"error[{code}]" in err
+    assert hint in err
+
+
+def test_the_catalog_says_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    found = data(capsys, "catalog")
+    assert {row["cloud"] for row in found["clouds"]} == {"aws", "azure", "gcp", "lambda", "vast"}
+    assert sum(row["rows"] for row in found["clouds"]) == found["rows"]
+
+
+def test_explain_knows_clouds_that_cannot_run_yet(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    task = tmp_path / "t.yaml"
+    task.write_text("run: x\nresources: {accelerators: 'L4:1'}\n")
+    plan = data(capsys, "explain", "--all-clouds", str(task))
+    assert plan["placements"][0]["cost"]["total"] > plan["placements"][0]["hourly"]
+    assert (
+        plan["offers"]
+        == sum(one["count"] for one in plan["rejections"])
+        + len(plan["placements"])
+        + (plan["placements_left_out"])
+    )
+    totals = [one["cost"]["total"] for one in plan["placements"]]
+    assert totals == sorted(totals)
+    one = data(capsys, "explain", "--infra", "aws/us-west-2", str(task))
+    assert {row["offer"]["region"] for row in one["placements"]} == {"us-west-2"}
+    assert data(capsys, "explain", "--infra", "aws/us-west-2", str(task)) == one
+    code, _, err = answer(capsys, "explain", "--infra", "aws/nowhere", str(task))
+    assert code == 3
+    assert "are not in nowhere" in err
+
+
+def test_up_does_not_take_a_cloud_that_cannot_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    task = tmp_path / "t.yaml"
+    task.write_text("run: x\nresources: {infra: aws}\n")
+    code, _, err = answer(capsys, "up", "--yes", str(task))
+    assert code in (2, 3)
+    assert "/cloud-not-enabled]" in err
