@@ -62,6 +62,7 @@ class Order:
     project: str
     owner: str
     spec: StackSpec
+    task: dict[str, Any]
     place: str
     market: str
     hourly: float
@@ -83,6 +84,7 @@ class Order:
             project=str(data["project"]),
             owner=str(data["owner"]),
             spec=StackSpec.from_data(data["spec"]),
+            task=dict(data.get("task") or {}),
             place=str(plan["where"]),
             market=str(plan["market"]),
             hourly=float(plan["hourly"]),

@@ -26,7 +26,8 @@ class Deployment(Row):
 
     `wanted` is `up` or `gone`; `stage` is how far we are: pending, provisioning, up, removing, failed, gone.
     `digest` belongs to `spec`, `applied` is the digest that the last successful `up` had; `leaving` is when `wanted`
-    became `gone`.
+    became `gone`. `task` is the redacted task of the newest launch, `before` what a change that is not applied yet
+    found: it is put back when that change is refused.
     """
 
     TABLE = "deployments"
@@ -61,6 +62,8 @@ class Deployment(Row):
     problem: Data | None = field(metadata=JSON, default=None)
     kept: Data | None = field(metadata=JSON, default=None)
     leaving: float | None = None
+    task: Data | None = field(metadata=JSON, default=None)
+    before: Data | None = field(metadata=JSON, default=None)
 
     @property
     def nodes_wanted(self) -> int:

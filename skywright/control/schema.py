@@ -53,5 +53,10 @@ FIRST = (
     "CREATE TABLE secrets (scope TEXT PRIMARY KEY, sealed TEXT NOT NULL)",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST,)
+SECOND = (
+    "ALTER TABLE deployments ADD COLUMN task TEXT",
+    "ALTER TABLE deployments ADD COLUMN before TEXT",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, SECOND)
 """Step n leads from schema version n to n + 1. A step that was released is never changed: add another."""

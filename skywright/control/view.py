@@ -27,6 +27,8 @@ def deployment(control: Control, row: Deployment, *, measured: bool = False) -> 
         "market": row.market,
         "nodes": [_node(control, node) for node in nodes],
         "nodes_wanted": row.nodes_wanted,
+        "spec": row.spec,
+        "task": row.task,
         "hourly": row.hourly,
         "spent": spent(control, row),
         "created": row.created,

@@ -321,6 +321,29 @@ def test_a_living_name_is_reused_and_changed(house: House) -> None:
         client.execute("hello", order(nodes=3))
 
 
+def test_the_deployment_carries_what_a_new_task_is_compared_with(house: House) -> None:
+    client = house.open()
+    client.launch({**order(nodes=2), "task": {"name": "first"}})
+    ended(client)
+    found = client.deployment("hello")
+    assert (found["task"], found["spec"]["nodes"]) == ({"name": "first"}, 2)
+    client.launch({**order(labels={"team": "nlp"}, nodes=2), "task": {"name": "second"}})
+    found = client.deployment("hello")
+    assert (found["task"], found["spec"]["labels"]) == ({"name": "second"}, {"team": "nlp"})
+
+
+def test_a_small_run_leaves_the_other_nodes_alone(house: House) -> None:
+    client = house.open()
+    client.launch(order(nodes=3))
+    ended(client)
+    client.execute("hello", order(nodes=2))
+    run = ended(client, number=2)
+    assert [rank["rank"] for rank in run["ranks"]] == [0, 1]
+    assert not [doc for doc in house.agent("hello", 2).seen if doc["run"] and doc["run"]["id"] == 2]
+    [docs] = [doc["run"] for doc in house.agent("hello", 1).seen if doc["run"] and doc["run"]["id"] == 2][:1]
+    assert (docs["num_nodes"], len(docs["peers"])) == (2, 2)
+
+
 def test_down_while_running_stops_the_task_first(house: House) -> None:
     house.scripts[0] = lambda _: None
     client = house.open()

@@ -33,6 +33,24 @@ def test_every_table_has_the_columns_of_its_row(tmp_path: Path) -> None:
     raw.close()
 
 
+def test_a_store_of_the_first_release_keeps_its_deployments(tmp_path: Path) -> None:
+    raw = sqlite3.connect(tmp_path / "control.db")
+    for statement in MIGRATIONS[0]:
+        raw.execute(statement)
+    raw.execute("CREATE TABLE schema_version (version INTEGER NOT NULL)")
+    raw.execute("INSERT INTO schema_version VALUES (1)")
+    columns = [row[1] for row in raw.execute("PRAGMA table_info(deployments)")]
+    given = {"spec": '{"nodes":1}', "ended": None, "kept": None, "problem": None, "envelope": None}
+    raw.execute(
+        f"INSERT INTO deployments VALUES ({', '.join('?' * len(columns))})",
+        [given.get(name, 1) for name in columns],
+    )
+    raw.commit()
+    raw.close()
+    [row] = Store(tmp_path / "control.db").find(Deployment)
+    assert (row.spec, row.task, row.before) == ({"nodes": 1}, None, None)
+
+
 def test_rows_come_back_as_they_were(store: Store) -> None:
     row = Deployment(
         uid="u",
