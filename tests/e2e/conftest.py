@@ -45,8 +45,6 @@ class Sky:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # A suite in the background is told to ignore Ctrl-C, and would hand that on.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def run(
@@ -153,6 +151,9 @@ class Sky:
 @pytest.fixture
 def sky(tmp_path: Path) -> Iterator[Sky]:
     cache = os.environ.get("SKYWRIGHT_CACHE") or str(Path.home() / ".cache" / "skywright")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A suite in the background is told to ignore Ctrl-C, and would hand that on to the commands.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     user = Sky(tmp_path, cache)
     yield user
     user.end()
