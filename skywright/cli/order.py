@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from compiler.plan import Placement, Plan
     from compiler.spec import StackSpec
     from compiler.task import Task
+    from skywright.cli.living import Living
     from skywright.control.client import Client
 
 BIG = 100_000_000
@@ -26,21 +27,30 @@ BIG = 100_000_000
 
 
 def make_order(
-    entry: Entry, plan: Plan, spec: StackSpec, values: Values, files: list[dict[str, str]]
+    entry: Entry,
+    plan: Plan,
+    spec: StackSpec,
+    values: Values,
+    files: list[dict[str, str]],
+    living: Living | None = None,
 ) -> dict[str, Any]:
-    """The order of a launch; secret values stand only in `run.secrets`."""
+    """The order of a launch; secret values stand only in `run.secrets`. Nodes of `living` that fit stay as they are."""
     chosen = plan.chosen
+    told: dict[str, Any] = {
+        "where": chosen.offer.where,
+        "market": chosen.offer.market.value,
+        "hourly": chosen.hourly,
+    }
+    if living:
+        spec = living.stack(entry, spec)
+        if living.fits:
+            told = {name: living.data[name] for name in told}
     return {
         "name": entry.name,
         "project": spec.project,
         "owner": settings.owner(),
         "task": entry.task.to_data(redact=True),
-        "plan": {
-            "where": chosen.offer.where,
-            "market": chosen.offer.market.value,
-            "hourly": chosen.hourly,
-            "envelope": plan.envelope.to_data() if plan.envelope else None,
-        },
+        "plan": {**told, "envelope": plan.envelope.to_data() if plan.envelope else None},
         "spec": spec.to_data(),
         "run": make_run(entry.task, files, setup=not values.no_setup),
         "options": options(entry.task, chosen, values),

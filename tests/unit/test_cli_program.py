@@ -61,6 +61,40 @@ def test_plain_invoke_runs_verbs_and_keeps_exit_codes(tmp_path: Path) -> None:
     assert "error[task/" in done.stderr
 
 
+@pytest.mark.parametrize("words", [("up", "--help"), ("launch", "-h"), ("validate", "--help")])
+def test_plain_invoke_helps_instead_of_acting(words: tuple[str, ...]) -> None:
+    done = subprocess.run([sys.executable, "-m", "invoke", *words], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Usage: invoke " in done.stdout or "Usage: invoke [--core-opts]" in done.stdout
+    assert not (Path(os.environ["SKYWRIGHT_HOME"]) / "control").exists()
+
+
+def test_an_entry_that_looks_like_a_flag_is_refused() -> None:
+    done = sky("up", "--", "--hlep")
+    assert done.returncode == 2
+    assert "error[usage/not-an-entry]: `--hlep`" in done.stderr
+
+
+def test_files_that_cannot_be_task_files(tmp_path: Path) -> None:
+    (tmp_path / "hello.yaml").write_text("run: echo\n")
+    with open(tmp_path / "big.yaml", "wb") as file:
+        file.truncate(7 * 1024 * 1024)
+    assert "the file has 7.0 MiB" in sky("validate", "big.yaml", cwd=tmp_path).stderr
+    assert f"did you mean `{Path('hello.yaml')}`" in sky("validate", "helo.yaml", cwd=tmp_path).stderr
+    assert "did you mean" not in sky("validate", "train.yaml", cwd=tmp_path).stderr
+    folder = sky("up", ".", cwd=tmp_path).stderr
+    assert "`.` is a folder" in folder
+    assert "did you mean" not in folder
+
+
+def test_the_caret_stands_below_wide_letters(tmp_path: Path) -> None:
+    (tmp_path / "t.yaml").write_text("run: echo\nresources: {labels: {a: 日本}, cpus: many}\n")
+    said = sky("validate", "t.yaml", cwd=tmp_path).stderr.splitlines()
+    number = next(index for index, line in enumerate(said) if line.strip().startswith("^"))
+    line, caret = said[number - 1], said[number]
+    assert caret.index("^") == line.index("many") + 2  # two wide letters stand before it
+
+
 def test_unknown_verb_suggests() -> None:
     done = sky("lunch")
     assert done.returncode == 2
@@ -124,6 +158,33 @@ def test_compile_is_repeatable_and_spares_folders_of_others(tmp_path: Path) -> N
     assert sky("compile", "t.yaml", "--out", "out", cwd=tmp_path).returncode == 0
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
     assert str(tmp_path).encode() not in b"".join(before.values())
+
+
+def test_compile_gives_everybody_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from stacks import local
+
+    monkeypatch.delenv("SKYWRIGHT_PROJECT", raising=False)
+    task = tmp_path / "t.yaml"
+    task.write_text("run: echo\nnum_nodes: 2\nresources: {infra: local, cpus: 1+}\n")
+    folders = []
+    for user, cpus, free in (("ada", 2, 50), ("bob", 64, 900)):
+        home = tmp_path / user
+        home.mkdir()
+        monkeypatch.setenv("HOME", str(home))
+        monkeypatch.setenv("SKYWRIGHT_HOME", str(home / "sky"))
+        monkeypatch.setenv("LOGNAME", user)
+        monkeypatch.setattr(local.os, "cpu_count", lambda cpus=cpus: cpus)
+        monkeypatch.setattr(local, "_memory_gb", lambda cpus=cpus: 4.0 * cpus)
+        disk = os.statvfs_result((4096, 4096, 10**9, 10**9, free * 10**9 // 4096, 0, 0, 0, 0, 255))
+        monkeypatch.setattr(local.os, "statvfs", lambda _, disk=disk: disk)
+        assert main(["compile", str(task), "--out", str(home / "out")]) == 0
+        folders.append({path.name: path.read_bytes() for path in (home / "out").iterdir()})
+    assert folders[0] == folders[1]
+    plan = json.loads(folders[0]["plan.json"])
+    assert plan["project"] == "skywright"
+    offer = plan["placements"][0]["offer"]
+    assert offer["cpus"] == 1
+    assert not {"memory_gb", "disk_gb"} & offer.keys()
 
 
 def test_compile_needs_no_secret_and_every_env(tmp_path: Path) -> None:
