@@ -138,13 +138,19 @@ class Client:
         return chunks, told["cursor"], told["ended"]
 
     def cancel(self, name: str, runs: list[int] | None) -> list[int]:
-        """Stop runs, all unfinished ones when None; returns their numbers. Problems run/no-such-run."""
+        """Stop runs and return their numbers. Problems run/no-such-run.
+
+        None: all unfinished ones. An empty list: the running one, the newest waiting one when none runs.
+        """
         found: list[int] = self._data("POST", _path(name, "cancel"), {"runs": runs})
         return found
 
-    def autostop(self, name: str, idle_s: float | None, down: bool = True) -> None:
-        """Remove the deployment after `idle_s` seconds without a run; None: never."""
-        self._data("POST", _path(name, "autostop"), {"idle_s": idle_s, "down": down})
+    def autostop(self, name: str, idle_s: float | None, down: bool = True) -> Data:
+        """Give the nodes back after `idle_s` seconds without a run from now on; None: never.
+
+        Returns {idle_s, down}: what will really happen, as not every cloud can stop nodes.
+        """
+        return self._object("POST", _path(name, "autostop"), {"idle_s": idle_s, "down": down})
 
     def down(self, name: str, purge: bool = False) -> Data:
         """Begin to remove a deployment; `follow` it until its state is gone (or failed)."""

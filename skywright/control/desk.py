@@ -104,6 +104,8 @@ def _reuse(control: Control, row: Deployment, order: Order) -> Deployment:
         changes["stage"] = "pending"
     differs = row.digest != order.spec.digest
     if differs:
+        if row.applied == row.digest:
+            changes["before"] = _as_it_is(control, row)
         changes |= {
             "spec": order.spec.to_data(),
             "digest": order.spec.digest,
@@ -120,6 +122,13 @@ def _reuse(control: Control, row: Deployment, order: Order) -> Deployment:
     control.store.change(row, **changes)
     control.tell(row, "accepted", told, changed=differs)
     return row
+
+
+def _as_it_is(control: Control, row: Deployment) -> dict[str, Any]:
+    """What is put back when the change is refused, and the first run that needs the change."""
+    names = ("spec", "digest", "place", "market", "hourly", "envelope", "task")
+    first_run = control.store.highest(Run, "run", uid=row.uid) + 1
+    return {**{name: getattr(row, name) for name in names}, "first_run": first_run}
 
 
 def _may_reuse(row: Deployment, order: Order) -> None:
@@ -171,6 +180,7 @@ def execute(control: Control, name: str, order: RunOrder) -> dict[str, Any]:
         )
     _files_are_here(control, order)
     with control.store.together():
+        control.store.change(row, problem=None)
         number = _queue(control, row, order)
     control.bell.ring(WORK, row.uid)
     return {"run": number}
@@ -194,6 +204,7 @@ def _files_are_here(control: Control, order: RunOrder) -> None:
 
 
 def _queue(control: Control, row: Deployment, order: RunOrder) -> int:
+    control.blobs.ordered(order.digests)
     number = control.store.highest(Run, "run", uid=row.uid) + 1
     ahead = len(control.store.find(Run, uid=row.uid, ended=None))
     control.store.add(
@@ -213,8 +224,14 @@ def _queue(control: Control, row: Deployment, order: RunOrder) -> int:
 
 
 def cancel(control: Control, name: str, numbers: list[int] | None) -> list[int]:
-    """Stop runs (all that have not ended when None); returns those that were stopped. Problems run/no-such-run."""
+    """Stop runs; returns those that were stopped. Problems run/no-such-run.
+
+    None: all that have not ended. An empty list: the one that has the nodes, the newest waiting one when none has.
+    """
     row = living(control, name)
+    if numbers == []:
+        waiting = control.store.find(Run, order="-run", uid=row.uid, ended=None)
+        numbers = [run.run for run in waiting if run.attempt] or [run.run for run in waiting[:1]]
     unknown = [n for n in numbers or () if not control.store.first(Run, uid=row.uid, run=n)]
     if unknown:
         raise Problems(
@@ -244,11 +261,23 @@ def stop_runs(control: Control, row: Deployment, numbers: list[int] | None, reas
     return stopped
 
 
-def autostop(control: Control, name: str, idle_s: float | None, down: bool) -> None:
-    """Remove the deployment after `idle_s` seconds without a run; None: never."""
+def autostop(control: Control, name: str, idle_s: float | None, down: bool) -> dict[str, Any]:
+    """Give the nodes back after `idle_s` seconds without a run, counted from now; None: never.
+
+    Returns {idle_s, down} as it will be: `down` is True wherever nodes cannot be stopped.
+    """
     row = living(control, name)
-    control.store.change(row, keep=idle_s is None, idle_s=idle_s, stop_down=down)
+    now = control.clock.now()
+    control.store.change(
+        row,
+        keep=idle_s is None,
+        idle_s=idle_s,
+        stop_down=down,
+        idle_since=None if row.idle_since is None else now,
+        retry_at=None if row.problem is None else row.retry_at,
+    )
     control.bell.ring(WORK, row.uid)
+    return {"idle_s": idle_s, "down": True}
 
 
 def down(control: Control, name: str, purge: bool) -> dict[str, Any]:

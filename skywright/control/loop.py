@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 
 from compiler.problem import Problems
-from skywright.control import deployment, operations
+from skywright.control import deployment, operations, retention
 from skywright.control.context import WORK, Control, log
 from skywright.control.rows import Deployment
 
@@ -16,19 +17,33 @@ FAST_S = 0.1
 """While an engine operation runs its events are looked at so often."""
 
 
+CLEAN_S = 600.0
+"""How often archives and folders that nobody needs are looked for; every removal looks too."""
+
 UNUSED_S = 1800.0
 """A control that nobody called and that has nothing to look after for so long ends by itself."""
 
 
 async def run(control: Control, stop: Callable[[], None]) -> None:
     """Until the bell is closed. What fails is logged and tried again at the next turn: all is level-triggered."""
+    cleaned = -CLEAN_S
     while not control.bell.closed:
+        if control.clock.steady() - cleaned > CLEAN_S:
+            cleaned = control.clock.steady()
+            _clean(control)
         count = control.bell.count(WORK)
         busy = await turn(control)
         if control.clock.steady() - control.used > UNUSED_S:
             log.info("nobody needs this control: it ends")
             stop()
         await control.bell.wait(WORK, count, FAST_S if busy else EVERY_S)
+
+
+def _clean(control: Control) -> None:
+    try:
+        retention.clean(control)
+    except (OSError, sqlite3.Error):
+        log.exception("what nobody needs could not be removed")
 
 
 async def turn(control: Control) -> bool:

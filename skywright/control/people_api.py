@@ -199,8 +199,8 @@ async def autostop(request: Request) -> Response:
     idle = asked.get("idle_s")
     if idle is not None and not isinstance(idle, (int, float)):
         raise HTTPException(400, "idle_s is a number")
-    desk.autostop(control_of(request), request.path_params["name"], idle, bool(asked.get("down", True)))
-    return JSONResponse({})
+    name, down = request.path_params["name"], bool(asked.get("down", True))
+    return JSONResponse(desk.autostop(control_of(request), name, idle, down))
 
 
 async def down(request: Request) -> Response:

@@ -14,8 +14,8 @@ def deployment(control: Control, row: Deployment, *, measured: bool = False) -> 
     """The Deployment-dict of the client. `measured`: also walk the kept folder of a living one."""
     now = control.clock.now()
     nodes = control.store.find(Node, order="rank", uid=row.uid, revoked=None)
-    newest = control.store.first(Run, order="-run", uid=row.uid)
     turn = control.store.first(Run, order="run", uid=row.uid, ended=None)
+    newest = turn or control.store.first(Run, order="-ended -run", uid=row.uid)
     last = control.store.first(Event, order="-seq", uid=row.uid)
     idle = row.idle_since is not None and turn is None and row.ended is None and row.stage == "up"
     return {
@@ -34,7 +34,8 @@ def deployment(control: Control, row: Deployment, *, measured: bool = False) -> 
         "created": row.created,
         "up_s": (row.ended or now) - row.up_since if row.up_since else 0.0,
         "idle_s": now - row.idle_since if idle and row.idle_since is not None else None,
-        "autostop": None if row.keep or row.idle_s is None else {"idle_s": row.idle_s, "down": row.stop_down},
+        # Control gives nodes back by removing them: no cloud of ours stops one.
+        "autostop": None if row.keep or row.idle_s is None else {"idle_s": row.idle_s, "down": True},
         "blocked": row.blocked,
         "last_event": {"at": last.at, "text": last.text} if last else None,
         "problem": row.problem,
