@@ -63,7 +63,7 @@ def _purge_agreed(found: list[dict[str, Any]], *, yes: bool) -> bool:
 
 
 def _wait(client: Client, name: str, after: int) -> dict[str, Any]:
-    """Follow until it is gone, or until removing it failed."""
+    """Follow until it is gone, or until removing it failed (then whole nodes are wanted as before)."""
     from skywright.cli.live import display
 
     shown = display()
@@ -75,7 +75,7 @@ def _wait(client: Client, name: str, after: int) -> dict[str, Any]:
             for event in answer["events"]:
                 shown.event(event)
             deployment: dict[str, Any] = answer["deployment"]
-            if deployment["state"] in ("gone", "failed"):
+            if deployment["state"] in ("gone", "failed") or deployment["wanted"] == "up":
                 return deployment
             begun = True
             shown.tick()
