@@ -67,6 +67,7 @@ def connect() -> Client:
     from skywright.control.client import Client
     from stacks.home import home
 
+    settings.check_port()
     return Client.connect(home())
 
 

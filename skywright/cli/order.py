@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compiler.paths import WORKDIR
-from skywright.cli import settings
+from skywright.cli import screen, settings
 from skywright.cli.archive import Archive, pack
 from skywright.cli.arguments import Values
 from skywright.cli.taskfile import Entry
@@ -112,7 +112,12 @@ def send_files(task: Task, client: Client, say: Callable[[str], None]) -> list[d
         packed: list[tuple[str, str, Archive]] = []
         for target, source in sources:
             kind = "dir" if source.is_dir() else "file"
-            packed.append((target, kind, pack(source, folder)))
+            archive = pack(source, folder)
+            packed.append((target, kind, archive))
+            if archive.skipped:
+                names = ", ".join(f"`{screen.printable(name)}`" for name in archive.skipped[:5])
+                more = f" and {len(archive.skipped) - 5} more" if len(archive.skipped) > 5 else ""
+                say(f"  warning: {names}{more} stay here: only files, folders and links are sent")
         missing = set(client.missing([archive.digest for _, _, archive in packed]))
         for _target, _kind, archive in packed:
             if archive.digest in missing:

@@ -56,6 +56,14 @@ def _checked(name: str, where: str) -> str:
     return name
 
 
+def check_port() -> None:
+    """Raises Problems usage/bad-port when SKYWRIGHT_CONTROL_PORT is not a port."""
+    text = os.environ.get("SKYWRIGHT_CONTROL_PORT", "")
+    if text and not (text.isascii() and text.isdigit() and 0 < int(text[:6]) < 65536):
+        says = f"SKYWRIGHT_CONTROL_PORT is `{text[:40]}`, and a port is a number from 1 to 65535"
+        raise Problems(Problem("usage/bad-port", says, hint="unset it to take any free port"))
+
+
 def engine_env(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """What an operation gets of the caller's environment: Pulumi's settings, and the credentials that reach
     a backend of the user's own."""

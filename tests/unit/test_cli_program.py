@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from compiler.problem import Place, Problem
 from skywright.cli.program import main
 
 ROOT = Path(__file__).parents[2]
@@ -273,3 +274,70 @@ def test_flags_of_fields_reach_every_alternative(tmp_path: Path, capsys: pytest.
     assert "(given on the command line)" in capsys.readouterr().err
     assert main(["explain", str(path), "--git-ref", "v1"]) == 2
     assert "--git-url" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_a_full_disk_is_not_our_bug() -> None:
+    for line in ("status", "explain --json examples/hello.yaml"):
+        done = subprocess.run(
+            ["bash", "-c", f"'{sys.executable}' -m skywright.cli {line} > /dev/full"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 4, done.stderr
+        assert "error[machine/cannot-write]" in done.stderr
+        assert "our bug" not in done.stderr
+        assert "Exception ignored" not in done.stderr
+
+
+def test_what_is_wrong_in_amounts_is_told_with_the_rest(tmp_path: Path) -> None:
+    (tmp_path / "t.yaml").write_text(
+        "run: echo\nnum_nodes: none\nresources:\n  cpus: many\n  memory: 4QB\n  colour: red\n"
+    )
+    told = json.loads(sky("validate", "t.yaml", "--json", cwd=tmp_path).stdout)
+    assert [one["line"] for one in told["files"][0]["problems"]] == [2, 4, 5, 6]
+
+
+@pytest.mark.parametrize("folder", ["/etc", "/usr/", "/var", "/tmp", "/home", "/root", "/bin"])
+def test_a_folder_of_the_system_keeps_no_checkpoints(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "t.yaml").write_text(f"run: echo\ncheckpoint: {folder}\n")
+    done = sky("validate", "t.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "error[task/wrong-value]" in done.stderr
+    (tmp_path / "t.yaml").write_text(f"run: echo\ncheckpoint: {folder}/mine\n")
+    assert sky("validate", "t.yaml", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("port", ["abc", "0", "70000", "-1", "²"])
+def test_a_port_that_is_none_is_told_before_anything_starts(port: str) -> None:
+    done = sky("exec", "x", "echo", env={"SKYWRIGHT_CONTROL_PORT": port})
+    assert done.returncode == 2
+    assert "error[usage/bad-port]" in done.stderr
+
+
+def test_check_promises_no_engine_that_nobody_can_get(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("SKYWRIGHT_CACHE", str(tmp_path / "cache"))
+    main(["check"])
+    said = capsys.readouterr().out
+    assert "with Go, once there is one on PATH" in said
+    assert "put it on PATH" in said
+
+
+def test_hints_name_the_program_that_was_called(capsys: pytest.CaptureFixture[str]) -> None:
+    from skywright.cli import screen
+
+    place = Place("t.yaml", 1, 1, "run: skywright up `invoke x`", 3)
+    screen.PROGRAM = "./invoke"
+    try:
+        hint, left = "`skywright down x` first", "node-0; remove: invoke down x"
+        screen.problem(Problem("task/wrong-value", "no", place, hint, left))
+    finally:
+        screen.PROGRAM = "skywright"
+    said = capsys.readouterr().err
+    assert "hint: `./invoke down x` first" in said
+    assert "remove: ./invoke down x" in said
+    assert "run: skywright up `invoke x`" in said
