@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 from compiler.problem import Problem, Problems
@@ -13,6 +14,7 @@ from skywright.control.desired import secrets_scope
 from skywright.control.gang import end
 from skywright.control.orders import Order, RunOrder
 from skywright.control.rows import Deployment, Node, Run
+from stacks.operate import PLACES
 
 
 def find(control: Control, name: str) -> Deployment:
@@ -49,8 +51,7 @@ def launch(control: Control, order: Order) -> dict[str, Any]:
     with control.store.together():
         row = control.store.first(Deployment, name=order.name, ended=None)
         row = _reuse(control, row, order) if row else _make(control, order)
-        if order.env:
-            control.vault.put(operations.env_scope(row.uid), order.env)
+        operations.take_env(control, row.uid, order.env)
         number = _queue(control, row, order.run)
     control.bell.ring(WORK, row.uid)
     return {"name": order.name, "run": number}
@@ -181,6 +182,7 @@ def execute(control: Control, name: str, order: RunOrder) -> dict[str, Any]:
     _files_are_here(control, order)
     with control.store.together():
         control.store.change(row, problem=None)
+        operations.take_env(control, row.uid, _places(order.env))
         number = _queue(control, row, order)
     control.bell.ring(WORK, row.uid)
     return {"run": number}
@@ -280,10 +282,11 @@ def autostop(control: Control, name: str, idle_s: float | None, down: bool) -> d
     return {"idle_s": idle_s, "down": True}
 
 
-def down(control: Control, name: str, purge: bool) -> dict[str, Any]:
-    """Remove a deployment; asking again tries again after a failure."""
+def down(control: Control, name: str, purge: bool, env: Mapping[str, str]) -> dict[str, Any]:
+    """Remove a deployment; asking again tries again after a failure, with `env` of who asks now."""
     row = living(control, name)
     with control.store.together():
+        operations.take_env(control, row.uid, env if _locked_out(row) else _places(env))
         control.store.change(
             row,
             wanted="gone",
@@ -297,6 +300,15 @@ def down(control: Control, name: str, purge: bool) -> dict[str, Any]:
         stop_runs(control, row, None, "the deployment is being removed")
     control.bell.ring(WORK, row.uid)
     return {"name": name}
+
+
+def _locked_out(row: Deployment) -> bool:
+    """Did the passphrase not fit? Otherwise the one that the deployment was made with stays."""
+    return (row.problem or {}).get("code") in ("engine/wrong-passphrase", "engine/no-secrets-provider")
+
+
+def _places(env: Mapping[str, str]) -> dict[str, str]:
+    return {name: env[name] for name in PLACES if name in env}
 
 
 async def orphans(control: Control, delete: bool) -> list[dict[str, Any]]:

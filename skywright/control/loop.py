@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable
 
 from compiler.problem import Problems
-from skywright.control import deployment, operations, retention
+from skywright.control import deployment, operations, retention, space
 from skywright.control.context import WORK, Control, log
 from skywright.control.rows import Deployment
 
@@ -32,11 +32,19 @@ async def run(control: Control, stop: Callable[[], None]) -> None:
             cleaned = control.clock.steady()
             _clean(control)
         count = control.bell.count(WORK)
+        _look_at_space(control)
         busy = await turn(control)
         if control.clock.steady() - control.used > UNUSED_S:
             log.info("nobody needs this control: it ends")
             stop()
         await control.bell.wait(WORK, count, FAST_S if busy else EVERY_S)
+
+
+def _look_at_space(control: Control) -> None:
+    try:
+        space.look(control)
+    except (OSError, sqlite3.Error) as error:
+        space.notice(control, error)
 
 
 def _clean(control: Control) -> None:
@@ -57,15 +65,23 @@ async def turn(control: Control) -> bool:
 
 async def _step(control: Control, row: Deployment) -> None:
     try:
+        await _guarded(control, row)
+    except Exception as error:
+        if not space.notice(control, error):
+            log.exception("%s: this turn failed, the next one tries again", row.name)
+
+
+async def _guarded(control: Control, row: Deployment) -> None:
+    try:
         await deployment.step(control, row.uid)
         if row.uid in control.troubled:
             control.troubled.discard(row.uid)
             control.store.change(row, problem=None)
     except Problems as problems:
+        if space.is_full(problems):
+            raise
         problem = problems.problems[0]
         if row.uid not in control.troubled:
-            control.troubled.add(row.uid)
             control.store.change(row, problem=problem.to_data())
             control.tell(row, "problem", problem.message, problem=problem.to_data())
-    except Exception:
-        log.exception("%s: this turn failed, the next one tries again", row.name)
+            control.troubled.add(row.uid)

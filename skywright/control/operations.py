@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,23 @@ TRIES = 5
 """How often one operation is started when its process is killed again and again."""
 
 
+PASSPHRASES = {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"}
+"""Two ways to say one thing."""
+
+
 def env_scope(uid: str) -> str:
     """Where the vault keeps the PULUMI_* variables that a deployment's operations need."""
     return f"env:{uid}"
+
+
+def take_env(control: Control, uid: str, env: Mapping[str, str]) -> None:
+    """The newest caller's variables count. Who says nothing of a backend leaves the deployment's as it is."""
+    if not env:
+        return
+    known = {} if "PULUMI_BACKEND_URL" in env else control.vault.get(env_scope(uid))
+    if PASSPHRASES & env.keys():
+        known = {name: value for name, value in known.items() if name not in PASSPHRASES}
+    control.vault.put(env_scope(uid), {**known, **env})
 
 
 def folder(control: Control, operation: Operation) -> Path:

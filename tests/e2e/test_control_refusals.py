@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,11 @@ from typing import Any
 import pytest
 
 from compiler.problem import Problem, Problems
+from compiler.spec import StackSpec
+from skywright.control import space
 from skywright.control.client import Client
+from skywright.control.logbook import Logbook
+from stacks import operate
 from tests.e2e.control_fakes import House, order, until
 
 PASSPHRASE = Problem("engine/wrong-passphrase", "the passphrase does not open this stack's state")
@@ -199,3 +205,72 @@ def test_nothing_is_left_in_controls_folders(house: House, tmp_path: Path) -> No
     assert list((house.home / "control" / "blobs").iterdir()) == []
     assert list((house.home / "control" / "operations").iterdir()) == []
     assert [chunk.data for chunk in client.logs("hello", 1, None, 0)[0]] == [b"rank 0 attempt 1 ends 0\n"]
+
+
+def test_a_full_disk_blocks_and_goes_on_by_itself(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = [False]
+    append = Logbook.append
+
+    def guarded(self: Logbook, *given: Any) -> tuple[bool, int]:
+        if full[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return append(self, *given)
+
+    monkeypatch.setattr(Logbook, "append", guarded)
+    monkeypatch.setattr(space, "_writable", lambda _: not full[0])
+    house.scripts[0] = lambda _: None
+    client = house.open()
+    client.launch(order())
+    until(lambda: run_of(client)["ranks"] and run_of(client)["ranks"][0]["phase"] == "running")
+    agent = house.agent("hello", 0)
+    full[0] = True
+    assert agent.put_log(1, 1, "run", 0, b"hello")[0] == 503
+    found = client.deployment("hello")
+    assert (found["state"], found["blocked"][:11]) == ("blocked", "disk full: ")
+    full[0] = False
+    until(lambda: client.deployment("hello")["state"] == "running", "it goes on")
+    assert client.deployment("hello")["blocked"] is None
+    assert agent.put_log(1, 1, "run", 0, b"hello") == (200, 5)
+
+
+def test_operations_keep_what_the_newest_caller_says(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SKYWRIGHT_CACHE", "/cache/one")
+    client = house.open()
+    client.launch(order(env={"PULUMI_BACKEND_URL": "s3://state", "PULUMI_CONFIG_PASSPHRASE": "old"}))
+    ended(client)
+    [first] = house.operations.requests
+    assert first.env["SKYWRIGHT_CACHE"] == "/cache/one"
+    monkeypatch.setenv("SKYWRIGHT_CACHE", "/cache/two")
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "new")
+    house.operations.problems = [PASSPHRASE]
+    client.down("hello")
+    until(lambda: client.deployment("hello")["problem"], "it is refused")
+    refused = house.operations.requests[-1]
+    assert refused.env == {
+        **first.env,
+        "SKYWRIGHT_CACHE": "/cache/two",
+    }  # of who launched it: that one fitted
+    client.down("hello")
+    gone(client)
+    last = house.operations.requests[-1]
+    assert last.env == {**refused.env, "PULUMI_CONFIG_PASSPHRASE": "new"}
+
+
+def test_an_operation_uses_the_cache_of_who_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SKYWRIGHT_CACHE", "/of/controls/start")
+    seen: list[dict[str, str]] = []
+
+    class Child:
+        pid = os.getpid()
+
+        def __init__(self, *_: Any, env: dict[str, str], **__: Any) -> None:
+            seen.append(env)
+
+        def wait(self) -> None: ...
+
+    monkeypatch.setattr("stacks.operate.subprocess.Popen", Child)
+    spec = StackSpec.from_data(order()["spec"])
+    env = {"SKYWRIGHT_CACHE": "/of/who/types", "PULUMI_CONFIG_PASSPHRASE": "stays in the file"}
+    operate.start(operate.Request("one", operate.Kind.UP, spec, env=env), tmp_path / "one")
+    assert seen[0]["SKYWRIGHT_CACHE"] == "/of/who/types"
+    assert "stays in the file" not in seen[0].values()
