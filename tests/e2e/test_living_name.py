@@ -47,3 +47,20 @@ def test_what_is_unknown_does_not_keep_the_others(sky: Sky) -> None:
     done = sky.run("down", "-y", "nosuch", "live", code=4)
     assert "there is no deployment `nosuch`" in done.stderr
     assert sky.nodes() == {}
+
+
+def test_a_run_that_is_still_going_ends_before_its_nodes_change(sky: Sky) -> None:
+    first = "name: busy\nresources: {infra: local, memory: 0.5}\nrun: |\n  while :; do sleep 0.1; done\n"
+    sky.run("up", "-d", sky.task(first), "--keep")
+    sky.wait_run("busy", "RUNNING")
+    nodes = set(sky.nodes())
+    larger = sky.task("name: busy\nresources: {memory: 1}\nrun: echo second\n")
+    assert "run 1 is still going" in sky.run("up", larger, code=3).stderr
+    second = sky.start("up", larger, "--yes")
+    sky.wait(lambda: len(sky.json("queue", "busy")["runs"]) == 2, "the second run is accepted")
+    assert [run["status"] for run in sky.json("queue", "busy")["runs"]] == ["RUNNING", "PENDING"]
+    assert set(sky.nodes()) == nodes
+    sky.run("cancel", "busy", "1")
+    out, err = second.communicate(timeout=60)
+    assert (second.returncode, out) == (0, "second\n"), err
+    assert not set(sky.nodes()) & nodes
