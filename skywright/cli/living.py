@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from compiler.problem import Problem, Problems
-from skywright.cli import screen
+from skywright.cli import screen, settings
 from skywright.cli.arguments import Values
 from skywright.cli.taskfile import Entry
 
@@ -62,6 +62,8 @@ def look(client: Client, entry: Entry, name: str, values: Values) -> Living | No
         if problems.problems[0].code == "control/no-such-deployment":
             return None
         raise
+    if values.verb != "exec" and data["project"] != settings.project():
+        return None  # control refuses the name
     if not data.get("spec") or data["state"] in ("gone", "removing") or _empty(data):
         return None
     spec = StackSpec.from_data(data["spec"])
@@ -104,7 +106,9 @@ def agreed(living: Living, entry: Entry, *, yes: bool) -> bool:
         screen.say(
             f"  run {run['run']} is still going: nothing changes and the new run waits until it has ended"
         )
-    if any(change.meaning is Meaning.REFUSED for change in found):
+    # A stack lives in one region of one cloud: another place is another stack.
+    elsewhere = any(one.field in ("cloud", "region") for one in living.misfits)
+    if elsewhere or any(change.meaning is Meaning.REFUSED for change in found):
         hint = f"`{screen.PROGRAM} down {name}` first, or take another name with `-c NAME`"
         raise Problems(Problem(CODE, f"`{name}` cannot be changed so while it lives", hint=hint))
     if living.grows or yes:

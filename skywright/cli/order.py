@@ -117,7 +117,7 @@ def send_files(task: Task, client: Client, say: Callable[[str], None]) -> list[d
             if archive.skipped:
                 names = ", ".join(f"`{screen.printable(name)}`" for name in archive.skipped[:5])
                 more = f" and {len(archive.skipped) - 5} more" if len(archive.skipped) > 5 else ""
-                say(f"  warning: {names}{more} stay here: only files, folders and links are sent")
+                say(f"  warning: not sent: {names}{more} (only files, folders and links are)")
         missing = set(client.missing([archive.digest for _, _, archive in packed]))
         for _target, _kind, archive in packed:
             if archive.digest in missing:

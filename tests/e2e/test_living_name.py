@@ -38,6 +38,8 @@ def test_nodes_that_fit_stay_and_others_are_not_replaced_unasked(sky: Sky) -> No
     assert "`num_nodes`" in sky.run("exec", "one", "--num-nodes", "2", "echo x", code=3).stderr
     assert sky.run("exec", "one", "--cpus", "0.6", "echo fits").stdout == "fits\n"
 
+    theirs = sky.run("up", larger, code=5, env={"SKYWRIGHT_PROJECT": "theirs"}).stderr
+    assert "error[lock/name-in-use]" in theirs
     assert sky.run("up", larger, "--yes").stdout == "third\n"
     assert not set(sky.nodes()) & nodes
 

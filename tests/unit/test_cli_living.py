@@ -112,6 +112,9 @@ def test_what_cannot_change_while_it_lives_is_refused_in_any_case() -> None:
     with pytest.raises(Problems) as refused:
         living.agreed(found, entry, yes=True)
     assert "cannot be changed so while it lives" in str(refused.value)
+    found, entry = there("resources: {infra: aws/us-east-1}")
+    with pytest.raises(Problems, match="cannot be changed so while it lives"):
+        living.agreed(found, entry, yes=True)
 
 
 def test_down_asks_a_person_and_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
