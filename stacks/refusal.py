@@ -126,6 +126,14 @@ def program(error: BaseException) -> Problems:
     )
 
 
+def plain(text: str) -> str:
+    """An error of the engine as people should read it: what our provider said, without its code."""
+    if FULL.search(text):
+        return "no space left on the disk"
+    found = CODED.search(text)
+    return found[2] if found else text
+
+
 def brief(text: str) -> str:
     """The lines that say something, without the engine's lead-in; at most 600 characters."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]

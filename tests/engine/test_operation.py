@@ -282,7 +282,12 @@ def test_a_state_that_was_cut_off_by_a_full_disk_is_put_back(desk):
 
 
 def test_what_a_node_could_not_be_made_for_is_said_once_in_our_words(desk):
-    result = desk.run("up", desk.spec(2, agent="absent"))
+    folder = desk.begin("up", desk.spec(2, agent="absent"))
+    result = desk.ended(folder)
+    told = [
+        e["text"] for e in operate.read(folder, 0)[0] if e["type"] == "diagnostic" and "absent" in e["text"]
+    ]
+    assert told == ["the agent absent that this stack was compiled with is not on this machine"]
     assert result["problem"]["code"] == "cloud/agent-missing"
     assert result["problem"]["message"].count("absent") == 1
     assert "rpc error" not in json.dumps(result["problem"])
