@@ -246,6 +246,7 @@ def _change_back(
     """
     before = dict(deployment.before or {})
     first = int(before.pop("first_run", 1))
+    operations.put_env_back(control, deployment.uid)
     begun = any(count for what, count in result["changes"].items() if what != "same")
     control.store.change(
         deployment,

@@ -13,7 +13,7 @@ from skywright.control.context import WORK, Control
 from skywright.control.desired import secrets_scope
 from skywright.control.gang import end
 from skywright.control.orders import Order, RunOrder
-from skywright.control.rows import Deployment, Node, Run
+from skywright.control.rows import Deployment, Node, Operation, Run
 from stacks.operate import PLACES
 
 
@@ -50,8 +50,11 @@ def launch(control: Control, order: Order) -> dict[str, Any]:
     _files_are_here(control, order.run)
     with control.store.together():
         row = control.store.first(Deployment, name=order.name, ended=None)
-        row = _reuse(control, row, order) if row else _make(control, order)
-        operations.take_env(control, row.uid, order.env)
+        if row:
+            row = _reuse(control, row, order)
+        else:
+            row = _make(control, order)
+            operations.take_env(control, row.uid, order.env)
         number = _queue(control, row, order.run)
     control.bell.ring(WORK, row.uid)
     return {"name": order.name, "run": number}
@@ -107,6 +110,7 @@ def _reuse(control: Control, row: Deployment, order: Order) -> Deployment:
     if differs:
         if row.applied == row.digest:
             changes["before"] = _as_it_is(control, row)
+            operations.keep_env(control, row.uid)
         changes |= {
             "spec": order.spec.to_data(),
             "digest": order.spec.digest,
@@ -120,6 +124,10 @@ def _reuse(control: Control, row: Deployment, order: Order) -> Deployment:
         told = f"{row.name} is tried again"
     else:
         told = f"{row.name} exists and fits: its nodes are used again"
+    if differs or row.applied is None:
+        operations.take_env(control, row.uid, order.env, afresh=_locked_out(control, row))
+    else:
+        _take_env(control, row, order.env)
     control.store.change(row, **changes)
     control.tell(row, "accepted", told, changed=differs)
     return row
@@ -286,7 +294,7 @@ def down(control: Control, name: str, purge: bool, env: Mapping[str, str]) -> di
     """Remove a deployment; asking again tries again after a failure, with `env` of who asks now."""
     row = living(control, name)
     with control.store.together():
-        operations.take_env(control, row.uid, env if _locked_out(row) else _places(env))
+        _take_env(control, row, env)
         control.store.change(
             row,
             wanted="gone",
@@ -302,9 +310,21 @@ def down(control: Control, name: str, purge: bool, env: Mapping[str, str]) -> di
     return {"name": name}
 
 
-def _locked_out(row: Deployment) -> bool:
-    """Did the passphrase not fit? Otherwise the one that the deployment was made with stays."""
-    return (row.problem or {}).get("code") in ("engine/wrong-passphrase", "engine/no-secrets-provider")
+def _locked_out(control: Control, row: Deployment) -> bool:
+    """Did the passphrase not fit that the next operation would use? A refused change has put back the one before."""
+    last = control.store.first(Operation, order="-ended", uid=row.uid)
+    if last is None or last.result is None or last.spec != row.spec:
+        return False
+    code = (last.result["problem"] or {}).get("code")
+    return code in ("engine/wrong-passphrase", "engine/no-secrets-provider")
+
+
+def _take_env(control: Control, row: Deployment, env: Mapping[str, str]) -> None:
+    """What opens a living deployment's state stays, unless it did not fit."""
+    if _locked_out(control, row):
+        operations.take_env(control, row.uid, env, afresh=True)
+    else:
+        operations.take_env(control, row.uid, _places(env))
 
 
 def _places(env: Mapping[str, str]) -> dict[str, str]:

@@ -29,7 +29,8 @@ def _shed(control: Control, row: Deployment) -> None:
         shutil.rmtree(operations.folder(control, operation), ignore_errors=True)
     for node in control.store.find(Node, uid=row.uid):
         control.store.remove(NodeEvent, node=node.node)
-    control.store.remove(Secret, scope=operations.env_scope(row.uid))
+    scope = operations.env_scope(row.uid)
+    control.store.remove(Secret, scope=(scope, f"{scope}:before"))
 
 
 def clean(control: Control) -> None:

@@ -256,6 +256,19 @@ def test_operations_keep_what_the_newest_caller_says(house: House, monkeypatch: 
     assert last.env == {**refused.env, "PULUMI_CONFIG_PASSPHRASE": "new"}
 
 
+def test_a_wrong_passphrase_of_a_refused_change_is_forgotten(house: House) -> None:
+    client = house.open()
+    client.launch(order(env={"PULUMI_CONFIG_PASSPHRASE": "right"}))
+    ended(client)
+    house.operations.problems = [PASSPHRASE]
+    client.launch(order(nodes=2, env={"PULUMI_CONFIG_PASSPHRASE": "wrong"}))
+    ended(client, 2)
+    assert house.operations.requests[-1].env["PULUMI_CONFIG_PASSPHRASE"] == "wrong"
+    client.down("hello")
+    gone(client)
+    assert house.operations.requests[-1].env["PULUMI_CONFIG_PASSPHRASE"] == "right"
+
+
 def test_an_operation_uses_the_cache_of_who_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SKYWRIGHT_CACHE", "/of/controls/start")
     seen: list[dict[str, str]] = []
