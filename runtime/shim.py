@@ -203,7 +203,7 @@ class _Log:
     def take(self, pipe: int) -> bool:
         """Move up to a chunk; False at the end of the pipe."""
         try:
-            if self.size - self._checked >= min(CHUNK, self.spool // 8) or self._full:
+            if self.size - self._checked >= min(CHUNK, self.spool // 16) or self._full:
                 self._checked, self._full = self.size, self._short()
             if self._full:
                 return self._wait(pipe)
@@ -238,9 +238,9 @@ class _Log:
         os.close(self.fd)
 
     def _short(self) -> bool:
-        """Is this log too big, or what the rest of the machine needs of the disk in danger?"""
-        disk = os.fstatvfs(self.fd)
-        return os.fstat(self.fd).st_blocks * 512 > self.spool or disk.f_bavail * disk.f_frsize < self._keep
+        """Is this log too big, or what others need of the disk in danger? Control's copy may be on the same one."""
+        disk, held = os.fstatvfs(self.fd), os.fstat(self.fd).st_blocks * 512
+        return held > self.spool or disk.f_bavail * disk.f_frsize < self._keep + held
 
     def _wait(self, pipe: int) -> bool:
         """Leave the bytes in the pipe, which holds the job up, until patience is at its end; then drop them."""
