@@ -12,11 +12,19 @@ from skywright.api.clouds import Cloud
 
 Data = dict[str, Any]
 
+DEEPEST = 50
+"""Lists and mappings in each other; a file has no more."""
 
-def plain(value: Any, field: str) -> Any:
-    """`value` as a task file would hold it. Raises Problems task/wrong-type for what no file can hold."""
+
+def plain(value: Any, field: str, depth: int = 0) -> Any:
+    """`value` as a task file would hold it.
+
+    Raises Problems task/wrong-type for what no file can hold, task/too-deep.
+    """
     if value is None or isinstance(value, (str, bool, int, float)):
         return value
+    if depth > DEEPEST:
+        raise Problems(Problem("task/too-deep", f"`{field}` holds lists in lists without an end"))
     if isinstance(value, (Resources, Storage)):
         return value.to_data()
     if isinstance(value, Cloud):
@@ -26,11 +34,11 @@ def plain(value: Any, field: str) -> Any:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, Mapping):
-        return {str(name): plain(member, field) for name, member in value.items()}
+        return {str(name): plain(member, field, depth + 1) for name, member in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(item, field) for item in value]
+        return [plain(item, field, depth + 1) for item in value]
     if isinstance(value, (set, frozenset)):
-        return sorted((plain(item, field) for item in value), key=_key)
+        return sorted((plain(item, field, depth + 1) for item in value), key=_key)
     kind = type(value).__name__
     hint = "setup and run are bash, as text" if callable(value) else None
     raise Problems(Problem("task/wrong-type", f"`{field}` cannot hold a {quote(kind)}", hint=hint))

@@ -23,6 +23,12 @@ def of_yaml(text: str) -> Compiled:
     return replace(found, source=None)
 
 
+def endless() -> dict[str, Any]:
+    inner: dict[str, Any] = {}
+    inner["again"] = inner
+    return inner
+
+
 SAME: dict[str, tuple[Any, str]] = {
     "resources": (
         lambda: sky.Task(
@@ -140,6 +146,8 @@ def test_a_file_keeps_its_places_until_it_is_changed(tmp_path: Path) -> None:
         (lambda: sky.Task(name="-"), "task/bad-name"),
         (lambda: sky.Task(run=lambda: None), "task/wrong-type"),  # type: ignore[arg-type]
         (lambda: sky.Task(run="\ud800"), "task/not-utf8"),
+        (lambda: sky.Task(config=endless()), "task/too-deep"),
+        (lambda: sky.Resources(cloud="aws", infra="gcp"), "task/conflicting-fields"),
         (lambda: sky.Task().set_resources([]), "task/wrong-value"),
         (lambda: sky.Task().set_resources("A100"), "task/wrong-type"),  # type: ignore[arg-type]
         (lambda: sky.Task().set_storage_mounts({"/x": "s4://bucket"}), "task/wrong-value"),
