@@ -51,4 +51,4 @@ if __name__ == "__main__":
 else:
     from skywright.cli.collection import collection
 
-    namespace = collection(PROJECT)
+    namespace = collection(PROJECT, "invoke")

@@ -58,8 +58,11 @@ def load_document(
     contract = schemas.load("task.v1.json")
     notes = Notes(read)
     data = normal(read.data, contract)
-    for fault in schema.check(data, contract):
+    faults = list(schema.check(data, contract))
+    for fault in faults:
         notes.note(fault.code, fault.message, fault.path, fault.hint, fault.key)
+    if faults and isinstance(data, dict):
+        requirements.check_amounts(data.get("resources"), {tuple(fault.path[:2]) for fault in faults}, notes)
     over = normal(_plain(overrides or {}), contract)
     notes.overridden = frozenset(_leaves(over))
     for fault in schema.check(over, contract):

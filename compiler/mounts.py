@@ -29,6 +29,12 @@ STORES = {
 
 CHECKPOINT = "CHECKPOINT_DIR"
 
+_SYSTEM = re.compile(
+    r"/(?:bin|boot|etc|home|lib|lib32|lib64|opt|root|run|sbin|tmp|usr|usr/(?:bin|lib|local|sbin|share)|var"
+    r"|var/(?:lib|log|run|tmp))\Z"
+)
+"""Folders of a node that are never given to one task."""
+
 _EXPORTED = re.compile(
     r"""(?m)^[ \t]*(?:export[ \t]+)CHECKPOINT_DIR=(["']?)([~/][^\s"';&|$`]*)\1[ \t]*(?:[;&#].*)?$"""
 )
@@ -198,7 +204,10 @@ def checkpoint(
         return _by_convention(envs.get(CHECKPOINT) or _exported(setup), mounts)
     place = target(text, ("checkpoint",), "checkpoint folder", notes)
     hidden = _hidden(place, mounts) if place else None
-    if hidden:
+    if place and _SYSTEM.match(place):
+        message = f"the checkpoint folder cannot be {quote(place)}: it would hide what the system has there"
+        notes.note("task/wrong-value", message, ("checkpoint",), "name a folder below it, or in `~/`")
+    elif hidden:
         message = f"the checkpoint folder {quote(place or '')} would hide {quote(hidden)}"
         notes.note("task/conflicting-fields", message, ("checkpoint",), "give it a folder of its own")
     return place
@@ -217,7 +226,7 @@ def _by_convention(text: str | None, mounts: Collection[str]) -> str | None:
         place = paths.target(text)
     except ValueError:
         return None
-    return None if _hidden(place, mounts) else place
+    return None if _SYSTEM.match(place) or _hidden(place, mounts) else place
 
 
 def _hidden(place: str, mounts: Collection[str]) -> str | None:

@@ -134,7 +134,7 @@ class Plan:
             "rejections": [
                 {"by": one.by, "reason": one.reason, "count": one.count} for one in self.rejections
             ],
-            "placements": [_placement(one) for one in self.placements[:most]],
+            "placements": [_placement(one, self.requirements) for one in self.placements[:most]],
             "placements_left_out": max(0, self.possible - min(most, len(self.placements))),
             "hours": self.estimate.hours,
             "hours_assumed": self.estimate.assumed,
@@ -143,7 +143,7 @@ class Plan:
                 {"asks": one.asks, "fitting": one.fitting, "best": _placement(one.best) if one.best else None}
                 for one in self.others
             ],
-            "other_market": _placement(self.elsewise) if self.elsewise else None,
+            "other_market": _placement(self.elsewise, self.requirements) if self.elsewise else None,
             "relaxations": [
                 {"change": one.change, "offer": offer_data(one.offer)} for one in self.relaxations
             ],
@@ -173,9 +173,16 @@ def offer_data(offer: Offer) -> dict[str, Any]:
     return {key: value for key, value in data.items() if value is not None}
 
 
-def _placement(one: Placement) -> dict[str, Any]:
+def _placement(one: Placement, wanted: Requirements | None = None) -> dict[str, Any]:
+    """What is sold in any size is written in the size that was asked for: how much more there is may change by
+    the hour, and from machine to machine."""
+    offer = offer_data(one.offer)
+    if one.offer.flexible:
+        for name in ("cpus", "memory_gb", "disk_gb"):
+            if wanted is None or getattr(wanted, name) is None:
+                offer.pop(name, None)
     data = {
-        "offer": offer_data(one.offer),
+        "offer": offer,
         "nodes": one.nodes,
         "hourly": one.hourly,
         "cost": one.cost.to_data(),

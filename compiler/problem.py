@@ -112,9 +112,20 @@ def _place_lines(place: Place) -> str:
     else:
         column = place.column
     indent = len(shown) - len(shown.lstrip())
-    width = max(1, min(place.width, len(shown) - column + 1))
-    caret = " " * (len(where) + 4 + column - 1 - indent) + "^" * width
+    marked = shown[column - 1 : column - 1 + max(1, place.width)]
+    before = _columns(where) + 4 + _columns(shown[indent : column - 1])
+    caret = " " * before + "^" * max(1, _columns(marked.rstrip()))
     return f"{where}    {shown.strip()}\n{caret}"
+
+
+def _columns(text: str) -> int:
+    """How wide a terminal shows it: most signs of Chinese, Japanese and Korean take two columns."""
+    import unicodedata
+
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
+        for char in text
+    )
 
 
 def quote(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -66,6 +66,24 @@ def read(
         message = "alternatives have different priorities, and a task waits in one place of the queue"
         notes.note("task/conflicting-fields", message, ("resources",), "give all of them one", True)
     return tuple(found), ordered and len(found) > 1
+
+
+def check_amounts(resources: Any, faulty: Collection[Path], notes: Notes) -> None:
+    """Note wrong amounts of a file that is wrong elsewhere already, so that both are told at once."""
+    if not isinstance(resources, Mapping):
+        return
+    plain = {
+        name: value
+        for name, value in resources.items()
+        if isinstance(value, (str, int, float))
+        and not isinstance(value, bool)
+        and "$" not in str(value)
+        and ("resources", name) not in faulty
+    }
+    option = Option(plain, frozenset(plain), ("resources",))
+    _amount(option, "cpus", quantity.count, notes)
+    _memory(option, notes)
+    _amount(option, "disk_size", lambda value: quantity.size(value, plus_allowed=False), notes)
 
 
 def _options(data: Mapping[str, Any], over: Mapping[str, Any], notes: Notes) -> tuple[list[Option], bool]:

@@ -77,15 +77,7 @@ def parse(content: bytes, file: str) -> Source:
 def parse_all(content: bytes, file: str) -> tuple[Source, ...]:
     """Every document of a file that is not empty: at least one. Raises Problems as `parse` does."""
     if len(content) > MAX_BYTES:
-        size = f"{len(content) / 1024 / 1024:.1f} MiB"
-        raise Problems(
-            Problem(
-                "task/too-large",
-                f"the file has {size}; a task file has at most 1 MiB",
-                Place(file, 1, 1),
-                "keep data and long scripts in files of the workdir",
-            )
-        )
+        raise Problems(too_large(len(content), file))
     text = _decode(content, file)
     lines = _BREAK.split(text)
     builder = Builder(file, lines)
@@ -102,6 +94,16 @@ def parse_all(content: bytes, file: str) -> tuple[Source, ...]:
             )
         )
     return tuple(Source(file, root.data(), root, lines) for root in roots)
+
+
+def too_large(size: int, file: str) -> Problem:
+    """The refusal of a file of `size` bytes."""
+    return Problem(
+        "task/too-large",
+        f"the file has {size / 1024 / 1024:.1f} MiB; a task file has at most 1 MiB",
+        Place(file, 1, 1),
+        "keep data and long scripts in files of the workdir",
+    )
 
 
 def _decode(content: bytes, file: str) -> str:

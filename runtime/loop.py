@@ -30,6 +30,7 @@ MARGIN_S = 2.0
 """Time kept back before the node goes, for the last bytes and words."""
 KILLED_S = 5.0
 """After this long a shim that was told to kill its job is killed itself."""
+LOST_SHIM = "lost its shim: the process that ran the task was killed from outside, %s"
 
 
 class Agent:
@@ -302,8 +303,9 @@ class Agent:
     def _on_shim_ended(self) -> None:
         part = machine.PART[self.state.phase]
         place = self._place(part)
-        assert self.shim is not None
-        self.shim.close()
+        shim = self.shim
+        assert shim is not None
+        shim.close()
         self.shim = self.kill_at = None
         record = place.record
         if record is not None:
@@ -315,14 +317,15 @@ class Agent:
             return
         phases.sweep(place)
         self._finish_log(part)
-        self.step(Ended(*self.state.key, part, {}, "lost its shim"))
+        self.step(Ended(*self.state.key, part, {}, LOST_SHIM % (shim.killed_by or "signal unknown")))
 
     def _ended(self, part: str, record: dict[str, Any]) -> None:
         self._look_at_progress()
         self.shipper.finish((*self.state.key, part), record["log_bytes"])
         if part == "setup" and record["exit_code"] == 0:
             self.attempts.keep_exports(self.state.key)
-        facts = {name: record[name] for name in ("exit_code", "signal", "oom", "peak_memory_bytes")}
+        names = ("exit_code", "signal", "oom", "peak_memory_bytes", "dropped_bytes")
+        facts = {name: record[name] for name in names if name != "dropped_bytes" or record[name]}
         self.step(Ended(*self.state.key, part, facts, record["error"] or None))
 
     def _finish_log(self, part: str) -> None:

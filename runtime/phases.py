@@ -65,13 +65,18 @@ class Shim:
 
     def __init__(self, pid: int, start: int, pidfd: int = -1) -> None:
         self.pid, self.start, self.pidfd = pid, start, pidfd
+        self.killed_by = ""
+        """Name of the signal that ended it, as far as the agent that started it still lives to be told."""
         if pidfd < 0 and hasattr(os, "pidfd_open"):
             with contextlib.suppress(OSError):
                 self.pidfd = os.pidfd_open(pid)
 
     def ended(self) -> bool:
         with contextlib.suppress(ChildProcessError):
-            if os.waitpid(self.pid, os.WNOHANG)[0]:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                if os.WIFSIGNALED(status):
+                    self.killed_by = signal.Signals(os.WTERMSIG(status)).name
                 return True
         return _start_ticks(self.pid) != self.start
 

@@ -28,6 +28,8 @@ EXPORTS_FD = 187
 """Where the job's shell writes its environment at the end of setup; a number that scripts do not use for locks."""
 DRAIN_S = 2.0
 """How long the pipe is still read after everything that could write to it was killed."""
+PATIENCE_S, TICK_S = 10.0, 0.02
+"""How long a job may be held up, all in all, for room in its log; and how often is looked for it."""
 
 
 def main(args: list[str]) -> int:
@@ -99,6 +101,7 @@ class _Job:
 
     def on_stop(self, *_: object) -> None:
         self.stopping = True
+        self.log.patience_s = 0.0  # it may have little time to save
         with contextlib.suppress(OSError):
             os.killpg(self.pid, signal.SIGTERM)
 
@@ -133,6 +136,9 @@ class _Job:
         poll.register(self.pipe, select.POLLIN)
         while time.monotonic() < end and poll.poll(0) and self._move(self.pipe):
             pass
+        self.log.patience_s, end = 0.0, time.monotonic() + DRAIN_S
+        while time.monotonic() < end and poll.poll(0) and self._move(self.pipe):
+            pass  # what found no room is counted
         self._move(self.exports_pipe)
         self.log.close()
 
@@ -176,27 +182,37 @@ class _Job:
 
 
 class _Log:
-    """The log file. Bytes that cannot be kept are dropped, counted, and marked where they are missing."""
+    """The log file. When there is no room the job waits a while for what control has to be freed; then its bytes
+    are dropped, counted, and marked where they are missing.
+    """
 
     def __init__(self, path: str, spool: int) -> None:
         self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self.spool, self.size, self.dropped = spool, 0, 0
+        self.patience_s = PATIENCE_S
         self._marked = self._checked = 0
         self._full = False
+        self._rest = b""  # taken from the pipe or said by us, and not written yet
         self._splice = hasattr(os, "splice")
+        disk = os.fstatvfs(self.fd)
+        self._keep = min(64 * CHUNK, disk.f_blocks * disk.f_frsize // 16, disk.f_bavail * disk.f_frsize // 4)
+        self._room = path + ".room"
+        with contextlib.suppress(OSError):
+            _store(self._room, b" " * 4096)
 
     def take(self, pipe: int) -> bool:
         """Move up to a chunk; False at the end of the pipe."""
         try:
-            if self.size - self._checked >= min(8 * CHUNK, self.spool // 8) or self._full:
-                self._checked = self.size
-                self._full = os.fstat(self.fd).st_blocks * 512 > self.spool
+            if self.size - self._checked >= min(CHUNK, self.spool // 8) or self._full:
+                self._checked, self._full = self.size, self._short()
             if self._full:
-                return self._drop(pipe)
-            if self.dropped > self._marked:
-                self._mark()
+                return self._wait(pipe)
+            self._mark()
             if not self._splice:
-                return self._copy(pipe)
+                self._rest = os.read(pipe, CHUNK // 4)
+                more = bool(self._rest)
+                self._write_rest()
+                return more
             moved = os.splice(pipe, self.fd, CHUNK)
         except BlockingIOError:
             return True
@@ -204,31 +220,34 @@ class _Log:
             if error.errno == errno.EINVAL and self._splice:
                 self._splice = False
                 return True
-            return self._drop(pipe)
-        self.size += moved
+            return self._wait(pipe)
+        self._grew(moved)
         return moved > 0
 
     def close(self) -> None:
-        if self.dropped > self._marked:
-            with contextlib.suppress(OSError):
-                self._mark()
+        with contextlib.suppress(OSError):
+            os.unlink(self._room)
+        with contextlib.suppress(OSError):
+            self._write_rest()
+        self.dropped += len(self._rest)
+        self._rest = b""
+        with contextlib.suppress(OSError):
+            self._mark()
         with contextlib.suppress(OSError):
             os.fsync(self.fd)
         os.close(self.fd)
 
-    def _copy(self, pipe: int) -> bool:
-        data = memoryview(os.read(pipe, CHUNK // 4))
-        left = data
-        try:
-            while left:
-                written = os.write(self.fd, left)
-                self.size += written
-                left = left[written:]
-        except OSError:
-            self.dropped += len(left)
-        return len(data) > 0
+    def _short(self) -> bool:
+        """Is this log too big, or what the rest of the machine needs of the disk in danger?"""
+        disk = os.fstatvfs(self.fd)
+        return os.fstat(self.fd).st_blocks * 512 > self.spool or disk.f_bavail * disk.f_frsize < self._keep
 
-    def _drop(self, pipe: int) -> bool:
+    def _wait(self, pipe: int) -> bool:
+        """Leave the bytes in the pipe, which holds the job up, until patience is at its end; then drop them."""
+        if self.patience_s > 0:
+            self.patience_s -= TICK_S
+            time.sleep(TICK_S)
+            return True
         try:
             data = os.read(pipe, CHUNK)
         except BlockingIOError:
@@ -237,11 +256,23 @@ class _Log:
         return bool(data)
 
     def _mark(self) -> None:
-        text = b"\n[skywright: %d bytes of output dropped, the disk was full]\n" % (
-            self.dropped - self._marked
-        )
-        self.size += os.write(self.fd, text)
-        self._marked = self.dropped
+        self._write_rest()
+        if self.dropped > self._marked:
+            lost = self.dropped - self._marked
+            self._rest = b"\n[skywright: %s bytes of output were dropped: disk full]\n" % f"{lost:,}".encode()
+            self._marked = self.dropped
+            self._write_rest()
+
+    def _write_rest(self) -> None:
+        while self._rest:
+            written = os.write(self.fd, self._rest)
+            self._rest = self._rest[written:]
+            self._grew(written)
+
+    def _grew(self, count: int) -> None:
+        self.size += count
+        # Patience comes back with what is written: a job is never held to less than a megabyte a second for long.
+        self.patience_s = min(PATIENCE_S, self.patience_s + count / CHUNK)
 
 
 def _become(

@@ -19,7 +19,6 @@ GATHER_S = 0.2
 """Bytes are gathered this long before they are sent, unless a chunk is full or nothing was sent for as long."""
 QUIET_S = (0.005, 0.1, 0.25)
 """How often a log is looked at: in the first second of a part, while bytes come, and after five seconds without."""
-FREE = 4 << 20
 
 
 class Stream:
@@ -121,7 +120,7 @@ class Shipper(threading.Thread):
             data = file.read(min(CHUNK, pending))
         stream.sent = self._put(stream, stream.sent, data)
         stream.at = time.monotonic()
-        if stream.sent - stream.freed >= FREE:
+        if stream.sent - stream.freed >= CHUNK:
             self._punch(stream.path, stream.freed, stream.sent - stream.freed)
             stream.freed = stream.sent
         return True

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
+import json
 import os
 import secrets
 from collections.abc import Mapping
@@ -15,6 +16,10 @@ from stacks import home
 
 SECRETS_PROVIDER = "SKYWRIGHT_SECRETS_PROVIDER"
 """Names a secrets provider of Pulumi (`awskms://...`) for new stacks of a shared backend."""
+
+
+NEEDED = 256 * 1024
+"""Bytes that have to be free before the engine is let at a state: it writes several copies of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,7 @@ def settle(user: Mapping[str, str]) -> Backend:
     """The backend for somebody whose environment has `user` (PULUMI_* and what goes with it).
 
     PULUMI_* of this process do not count: it may serve another terminal than the one it was started from.
-    Raises Problems engine/no-secrets-provider, engine/backend-unreachable, engine/disk-full.
+    Raises Problems engine/no-secrets-provider, engine/backend-unreachable, machine/disk-full.
     """
     root = home.home()
     state = root / "state"
@@ -121,13 +126,50 @@ def repair(folder: Path, project: str, stack: str) -> None:
             path.unlink(missing_ok=True)
 
 
+def keep(folder: Path, project: str, stack: str) -> None:
+    """Hold on to the state as it is now, which takes no space: the engine replaces the file, and what it replaces
+    it with is cut off when the disk is full. The caller holds the lease.
+    """
+    state, kept = _state_and_kept(folder, project, stack)
+    with contextlib.suppress(OSError):
+        kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        kept.unlink(missing_ok=True)
+        os.link(state, kept)
+
+
+def mend(folder: Path, project: str, stack: str) -> bool:
+    """Put the state that `keep` held in the place of one that is cut off. True: it may be older than what exists."""
+    state, kept = _state_and_kept(folder, project, stack)
+    if not kept.exists():
+        return False
+    try:
+        json.loads(state.read_bytes())
+    except ValueError:
+        os.replace(kept, state)
+        return True
+    except FileNotFoundError:
+        pass  # the stack was removed
+    kept.unlink()
+    with contextlib.suppress(OSError):  # other stacks of the project are in it
+        kept.parent.rmdir()
+    return False
+
+
+def _state_and_kept(folder: Path, project: str, stack: str) -> tuple[Path, Path]:
+    state = folder / ".pulumi" / "stacks" / project / f"{stack}.json"
+    return state, folder / ".skywright" / "kept" / project / f"{stack}.json"
+
+
+def cramped(settled: Backend) -> bool:
+    """Has the disk of the state less room than the engine needs to write one safely?"""
+    disk = os.statvfs(settled.folder or settled.pulumi_home)
+    return disk.f_blocks > 0 and disk.f_bavail * disk.f_frsize < NEEDED
+
+
 def refused(error: OSError) -> Problem:
     """What the machine refused when state or an operation was to be written, as a Problem."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        where = f": {error.filename}" if error.filename else ""
-        return Problem(
-            "engine/disk-full", f"no space left on the disk{where}", hint="free some space, then repeat"
-        )
+    if error.errno in home.FULL:
+        return home.disk_full(home.home())
     where = f"{error.filename}: " if error.filename else ""
     return Problem("engine/backend-unreachable", f"this machine refused: {where}{error.strerror}")
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from stacks import state
+from stacks import refusal, state
 
 Row = dict[str, Any]
 
@@ -35,6 +35,7 @@ class Listener:
 
     def __init__(self, tell: Callable[[Row], None]) -> None:
         self._tell = tell
+        self._said: set[tuple[str, str]] = set()
         self._started: dict[tuple[str, str], float] = {}
         self.changes: Counter[str] = Counter()
         self.steps: list[Row] = []
@@ -84,7 +85,10 @@ class Listener:
             return
         if severity == "error":
             self.errors.append((found.get("urn") or "", text))
-        self._tell({"type": "diagnostic", "severity": severity, "text": text})
+        text = refusal.plain(text)
+        if (severity, text) not in self._said:  # every node may fail for the same reason
+            self._said.add((severity, text))
+            self._tell({"type": "diagnostic", "severity": severity, "text": text})
 
 
 def _reasons(metadata: Mapping[str, Any]) -> list[str]:

@@ -51,26 +51,48 @@ class Engine:
 
 
 def find() -> Engine | None:
-    """The engine operations will use, or None. Starts a process only for a CLI on PATH it has not met."""
-    return _on_path()[0] or _cached()[0]
+    """The engine operations will use, or None. Starts a process only for a CLI on PATH it has not met.
+
+    Raises Problems machine/cache-unusable.
+    """
+    with _usable():
+        return _on_path()[0] or _cached()[0]
+
+
+def ways() -> tuple[str, ...]:
+    """What could give an engine here, without trying it: of `PATH`, `cache`, `Go build`, the first is taken.
+
+    No network, no process but that of `find`. The installer is never among them: whether it can be reached shows
+    only when it is tried, and it is tried before a build. Raises Problems machine/cache-unusable.
+    """
+    with _usable():
+        found = (("PATH", _on_path()[0]), ("cache", _cached()[0]), ("Go build", shutil.which("go")))
+    return tuple(name for name, there in found if there)
+
+
+@contextlib.contextmanager
+def _usable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Problems(home.unusable(error, home.cache() / "engine", "SKYWRIGHT_CACHE")) from None
 
 
 def ensure(progress: Progress = lambda text: None) -> Engine:
-    """`find`, or get one; `progress` is called with lines of text. Raises Problems engine/missing."""
-    on_path, path_says = _on_path()
-    if on_path:
-        return on_path
-    cached, cache_says = _cached()
-    if cached:
-        return cached
-    try:
+    """`find`, or get one; `progress` is called with lines of text.
+
+    Raises Problems engine/missing, machine/cache-unusable, machine/disk-full.
+    """
+    with _usable():
+        on_path, path_says = _on_path()
+        if on_path:
+            return on_path
+        cached, cache_says = _cached()
+        if cached:
+            return cached
         with _only_one(progress):
             cached, cache_says = _cached()
             return cached or _get(progress, [f"PATH: {path_says}", f"cache: {cache_says}"])
-    except OSError as error:
-        raise Problems(
-            Problem("engine/missing", f"the engine cannot be kept in {_folder()}: {error.strerror}")
-        ) from None
 
 
 def _get(progress: Progress, said: list[str]) -> Engine:

@@ -70,6 +70,9 @@ class Request:
         )
 
 
+PLACES = ("SKYWRIGHT_CACHE",)
+"""Of a request's variables those that the operation's own process follows; the engine gets all of them."""
+
 REQUEST, OWNER, EVENTS, RESULT = "request.json", "owner.json", "events.jsonl", "result.json"
 """Files of an operation's folder."""
 
@@ -78,7 +81,7 @@ def start(request: Request, folder: Path) -> Identity:
     """Write the request and start its process, detached from this one. Returns at once.
 
     Starting a folder again whose process was killed repeats the request; the lease keeps two from meeting.
-    Raises Problems engine/disk-full, engine/backend-unreachable when the folder cannot be written.
+    Raises Problems machine/disk-full, engine/backend-unreachable when the folder cannot be written.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -94,7 +97,7 @@ def start(request: Request, folder: Path) -> Identity:
             stdout=output,
             stderr=output,
             cwd=folder,
-            env=os.environ,
+            env={**os.environ, **{name: request.env[name] for name in PLACES if name in request.env}},
             start_new_session=True,
         )
     who = process.identity(child.pid)

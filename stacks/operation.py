@@ -91,8 +91,9 @@ class Operation:
         problem: Problem | None = None
         failure: Failure | None = None
         try:
-            home.write_json(self.folder / operate.OWNER, process.identity().to_data())
-            (self.folder / "room").write_bytes(b"\0" * ROOM)
+            if self.request.kind is not Kind.DESTROY:  # which has to do with what space there is
+                home.write_json(self.folder / operate.OWNER, process.identity().to_data())
+                (self.folder / "room").write_bytes(b"\0" * ROOM)
             self._prepare_and_work()
         except Problems as problems:
             problem = problems.problems[0]
@@ -117,10 +118,14 @@ class Operation:
         return problem.exit if problem else 0
 
     def _prepare_and_work(self) -> None:
+        settled = backend.settle(self.request.env)
+        destroys = self.request.kind is Kind.DESTROY
+        if destroys and self._is_here and settled.embedded and backend.cramped(settled):
+            self._destroy_without_engine(settled)
+            return
         with self._step("engine"):
             cli = install.ensure(self._getting)
-            settled = backend.settle(self.request.env)
-            if self.spec.cloud in engine.OWN_PROVIDER:
+            if self._is_here:
                 plugins.keep(settled.pulumi_home)
         session = Session(cli.path, self.spec, settled, self.folder / "work", self._note_engine)
         self._session = session
@@ -129,16 +134,35 @@ class Operation:
         if self.request.kind is Kind.PREVIEW:
             self._preview(cli.path, settled, session)
             return
+        killed = self._take_lease(settled)
+        if backend.cramped(settled):
+            full = home.home() if settled.embedded else settled.folder
+            raise Problems(home.disk_full(full or settled.pulumi_home))
+        if settled.folder:
+            backend.keep(settled.folder, self.spec.project, self.spec.stack)
+        try:
+            self._work(session, killed)
+        finally:
+            if settled.folder and not self._losing.is_set():
+                mended = backend.mend(settled.folder, self.spec.project, self.spec.stack)
+                self._unclean = self._unclean or mended
+
+    def _take_lease(self, settled: backend.Backend) -> bool:
+        """Become the only writer. True when the last one was killed, or its last state was not all written."""
         with self._step("lease"):
             carrier = lease.carrier(settled.folder, settled.url)
-            what = f"{self.request.kind.value} of {self.spec.deployment}"
-            self._lease = lease.acquire(carrier, self.spec.project, self.spec.stack, what)
+            self._lease = self._acquire(carrier, f"{self.request.kind.value} of {self.spec.deployment}")
             self._lease.keep(self._lost)
-            killed = self._unclean = self._lease.previous is not None
+            self._unclean = self._lease.previous is not None
             if self._lease.previous:
-                engine.end_leftovers(session.mark, self._lease.previous.engine)
+                engine.end_leftovers(engine.mark(settled, self.spec), self._lease.previous.engine)
                 if settled.folder:
                     backend.repair(settled.folder, self.spec.project, self.spec.stack)
+            if settled.folder and backend.mend(settled.folder, self.spec.project, self.spec.stack):
+                self._unclean = True
+        return self._unclean
+
+    def _work(self, session: Session, killed: bool) -> None:
         state = session.state()
         if killed or (state and state.pending):
             with self._step("resume"):
@@ -148,6 +172,32 @@ class Operation:
             self._destroy(session, state)
         else:
             self._change(session, state)
+
+    @property
+    def _is_here(self) -> bool:
+        """Are the nodes on this machine, and so on the disk that may be full?"""
+        return self.spec.cloud in engine.OWN_PROVIDER
+
+    def _acquire(self, carrier: lease.Carrier, what: str) -> lease.Lease:
+        try:
+            return lease.acquire(carrier, self.spec.project, self.spec.stack, what)
+        except OSError as error:
+            if error.errno not in home.FULL or self.request.kind is not Kind.DESTROY or not self._is_here:
+                raise
+        # Nobody holds it, there just is no room for it: what is to go makes some.
+        self._purge()
+        return lease.acquire(carrier, self.spec.project, self.spec.stack, what)
+
+    def _destroy_without_engine(self, settled: backend.Backend) -> None:
+        """Nodes on a full disk: delete them, then the state's files, none of which takes any space."""
+        self._take_lease(settled)
+        with self._step("destroy"):
+            self._purge()
+        with self._step("remove"):
+            assert settled.folder is not None
+            state = settled.folder / ".pulumi" / "stacks" / self.spec.project / f"{self.spec.stack}.json"
+            state.unlink(missing_ok=True)
+            self._forget(settled)
 
     def _getting(self, text: str) -> None:
         self.tell({"type": "diagnostic", "severity": "info", "text": text})
@@ -215,8 +265,14 @@ class Operation:
                 session.remove(force=self.request.purge)
         if self.request.purge:
             self._purge()
-        if session.backend.embedded and session.backend.folder:
-            _forget_stack(session.backend.folder, self.spec.project, self.spec.stack)
+        self._forget(session.backend)
+
+    def _forget(self, settled: backend.Backend) -> None:
+        """Leave nothing of a stack that is gone."""
+        if settled.folder:
+            backend.mend(settled.folder, self.spec.project, self.spec.stack)
+        if settled.embedded and settled.folder:
+            _forget_stack(settled.folder, self.spec.project, self.spec.stack)
         assert self._lease is not None
         self._lease.forget()
         self._lease = None
@@ -226,6 +282,7 @@ class Operation:
         for node in self.cloud.inventory(self.spec.project):
             if node.deployment == self.spec.deployment:
                 self.cloud.remove(node.node)
+                self._listener.changes["delete"] += 1
 
     @contextlib.contextmanager
     def _engine_time(self) -> Iterator[None]:

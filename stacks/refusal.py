@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from compiler.problem import Problem, Problems
-from stacks import state
+from compiler.problem import STAGE_EXIT, Problem, Problems
+from stacks import home, state
 from stacks.cloud import Cloud, Failure
 
 
@@ -24,13 +24,11 @@ class Died(Refused):
 
 NO_STACK = re.compile(r"no stack named .* found|no previous deployment|failed to load checkpoint.*not exist")
 
+FULL = re.compile(r"no space left on device|disk quota exceeded", re.I)
+CODED = re.compile(rf"\[((?:{'|'.join(STAGE_EXIT)})/[a-z]+(?:-[a-z]+)*)\] ([^\n]+)(?:\n\s*hint: ([^\n]+))?")
+"""How our own provider says a Problem."""
+
 KNOWN: tuple[tuple[re.Pattern[str], str, str, str | None], ...] = (
-    (
-        re.compile(r"no space left on device|disk quota exceeded", re.I),
-        "engine/disk-full",
-        "no space left on the disk",
-        "free some space, then repeat",
-    ),
     (
         re.compile(r"incorrect passphrase|passphrase must be set|get passphrase|could not decrypt", re.I),
         "engine/wrong-passphrase",
@@ -79,26 +77,41 @@ def problem(
         return Problem(
             "engine/killed", text, hint="repeat the command: it goes on where this one stopped"
         ), None
+    if any(CODED.search(text) for _, text in failed):
+        return _said_by_us(failed, cloud)
     texts = [text for _, text in errors] + [refused.text]
-    for pattern, code, message, hint in KNOWN[:4]:
+    if any(FULL.search(text) for text in texts):
+        return home.disk_full(home.home()), None
+    for pattern, code, message, hint in KNOWN[:-1]:
         if found := next((text for text in texts if pattern.search(text)), None):
             return Problem(code, f"{message}: {brief(found)}", hint=hint), None
     if failed:
         return _resource(failed, cloud)
-    pattern, code, message, hint = KNOWN[4]
+    pattern, code, message, hint = KNOWN[-1]
     if pattern.search(refused.text):
         return Problem(code, f"{message}: {brief(refused.text)}", hint=hint), None
     said = brief(next(iter(texts), ""))
     return Problem("engine/failed", f"the engine's `{refused.verb}` failed: {said}"), None
 
 
+def _said_by_us(failed: Sequence[tuple[str, str]], cloud: Cloud) -> tuple[Problem, Failure]:
+    """The first Problem that our provider named, once."""
+    urn, text, found = next(
+        (urn, text, found) for urn, text in sorted(failed) if (found := CODED.search(text))
+    )
+    code, message, hint = found.groups()
+    return Problem(code, f"{state.name(urn)}: {message}{_others(failed, urn)}", hint=hint), cloud.sort(text)
+
+
+def _others(failed: Sequence[tuple[str, str]], urn: str) -> str:
+    others = len({other for other, _ in failed} - {urn})
+    return f" (and {others} more)" if others else ""
+
+
 def _resource(failed: Sequence[tuple[str, str]], cloud: Cloud) -> tuple[Problem, Failure]:
     urn, text = failed[0]
     failure = cloud.sort(text)
-    said = f"{state.name(urn)}: {brief(text)}"
-    others = len({other for other, _ in failed} - {urn})
-    if others:
-        said += f" (and {others} more)"
+    said = f"{state.name(urn)}: {brief(text)}{_others(failed, urn)}"
     if failure is Failure.OTHER:
         return Problem("engine/resource-failed", said), failure
     return Problem(f"cloud/{failure.value}", said), failure
@@ -111,6 +124,14 @@ def program(error: BaseException) -> Problems:
     return Problems(
         Problem("engine/program-failed", f"the stack's program failed: {type(error).__name__}: {error}")
     )
+
+
+def plain(text: str) -> str:
+    """An error of the engine as people should read it: what our provider said, without its code."""
+    if FULL.search(text):
+        return "no space left on the disk"
+    found = CODED.search(text)
+    return found[2] if found else text
 
 
 def brief(text: str) -> str:

@@ -173,12 +173,8 @@ def autostop(cluster_name: str, idle_minutes: int | None = DEFAULT_MINUTES, down
     They are stopped where the cloud can, else (and with `down`) removed. Raises Problems
     control/no-such-deployment.
     """
-    from skywright.cli.autostop import can_stop
-
-    client = _needed(cluster_name)
-    where = client.deployment(cluster_name)["where"]
     idle_s = None if idle_minutes is None or idle_minutes < 0 else idle_minutes * 60
-    client.autostop(cluster_name, idle_s, down or not can_stop(where))
+    _needed(cluster_name).autostop(cluster_name, idle_s, down)
 
 
 def down(cluster_name: str, purge: bool = False) -> None:
@@ -198,7 +194,7 @@ def down(cluster_name: str, purge: bool = False) -> None:
         after, wait_s, deployment = answer["next"], WAIT_S, answer["deployment"]
         if deployment["state"] == "gone":
             return
-        if deployment["state"] == "failed":
+        if deployment["state"] == "failed" or deployment["wanted"] == "up":
             problem = deployment["problem"]
             says = f"`{cluster_name}` could not be removed"
             raise Problems(problem_of(problem) if problem else Problem("engine/failed", says))

@@ -63,17 +63,20 @@ def launch(
     down: bool = False,
     keep: bool = False,
     no_setup: bool = False,
+    replace_nodes: bool = False,
 ) -> Handle:
     """Start a task on a deployment, a new one or the living one of that name. Returns as soon as control has
     accepted it, before there is a node; `sky.get(handle)` or `handle.wait()` waits for the run.
 
     Nodes are given back after `idle_minutes_to_autostop` minutes without a run, with `down` removed, with `keep`
-    never; negative minutes are `keep`. `dryrun` checks and plans, and returns a handle of run 0, which is none.
+    never; negative minutes are `keep`. Living nodes that the task does not fit are refused (plan/does-not-fit),
+    with `replace_nodes` replaced; more nodes of a gang are added.
+    `dryrun` checks and plans, and returns a handle of run 0, which is none.
     Nobody is asked about costs: the policy of the configuration is what limits them. Raises Problems task/...,
     plan/..., policy/..., control/... .
     """
-    from skywright.cli import settings
-    from skywright.cli.launch import connect, ready_engine
+    from skywright.cli import living, settings
+    from skywright.cli.launch import connect, never_used, ready_engine
     from skywright.cli.order import make_order, send_files
     from skywright.cli.planning import check_local, make_plan, make_spec
 
@@ -81,8 +84,6 @@ def launch(
     check_local(entry.task)
     plan = make_plan(entry)
     spec = make_spec(entry, plan.chosen, settings.project())
-    if dryrun:
-        return Handle(entry.name, 0)
     values = _values(
         "up",
         retry_until_up=retry_until_up,
@@ -91,10 +92,17 @@ def launch(
         keep=keep,
         no_setup=no_setup,
     )
+    there = None if never_used() else living.look(connect(), entry, entry.name, values)
+    if there and not there.fits:
+        if not (there.grows or replace_nodes):
+            living.refuse(there, entry)
+        living.agreed(there, entry, yes=True)
+    if dryrun:
+        return Handle(entry.name, 0)
     ready_engine(quiet=True)
     client = connect()
     files = send_files(entry.task, client, _LOG.info)
-    accepted = client.launch(make_order(entry, plan, spec, values, files))
+    accepted = client.launch(make_order(entry, plan, spec, values, files, there))
     return Handle(entry.name, accepted["run"])
 
 
@@ -105,6 +113,7 @@ def exec(task: Task | Dag, cluster_name: str) -> Handle:
     """
     from compiler.load import missing
     from compiler.runnable import refusals
+    from skywright.cli import living
     from skywright.cli.launch import connect
     from skywright.cli.order import make_run, send_files
     from skywright.cli.planning import check_local
@@ -115,6 +124,9 @@ def exec(task: Task | Dag, cluster_name: str) -> Handle:
         raise Problems(wrong)
     check_local(entry.task)
     client = connect()
+    there = living.look(client, entry, entry.name, _values("exec"))
+    if there:
+        living.refuse(there, entry)
     files = send_files(entry.task, client, _LOG.info)
     accepted = client.execute(entry.name, {"run": make_run(entry.task, files, setup=False)})
     return Handle(entry.name, accepted["run"])

@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A packed folder or file. `digest`: SHA-256 (hex) of the bytes at `path`; `files`: how many inside."""
+    """A packed folder or file. `digest`: SHA-256 (hex) of the bytes at `path`; `files`: how many inside;
+    `skipped`: names of what is neither file, folder nor link."""
 
     digest: str
     path: Path
     bytes: int
     files: int
+    skipped: tuple[str, ...] = ()
 
 
 def pack(source: Path, into: Path) -> Archive:
@@ -40,6 +42,7 @@ def pack(source: Path, into: Path) -> Archive:
     into.mkdir(parents=True, exist_ok=True)
     target = into / f"{len(list(into.iterdir()))}.tar.gz"
     count = 0
+    skipped: list[str] = []
     try:
         with open(target, "wb") as raw:
             hashed = _Hashed(raw)
@@ -50,10 +53,13 @@ def pack(source: Path, into: Path) -> Archive:
                 tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as tar,
             ):
                 for path, name in members(source):
-                    count += _add(tar, path, name)
+                    if _goes_along(path):
+                        count += _add(tar, path, name)
+                    else:
+                        skipped.append(name)
     except OSError as error:
         raise Problems(_refused(error, source)) from None
-    return Archive(hashed.digest.hexdigest(), target, hashed.bytes, count)
+    return Archive(hashed.digest.hexdigest(), target, hashed.bytes, count, tuple(skipped))
 
 
 def members(source: Path) -> Iterator[tuple[Path, str]]:
@@ -116,10 +122,16 @@ class _Ignored:
         return verdict
 
 
+def _goes_along(path: Path) -> bool:
+    """Sockets, pipes and devices mean nothing on another machine."""
+    mode = os.lstat(path).st_mode
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)
+
+
 def _add(tar: tarfile.TarFile, path: Path, name: str) -> int:
     info = tar.gettarinfo(str(path), name)
     if info is None or not (info.isreg() or info.isdir() or info.issym() or info.islnk()):
-        return 0  # sockets, pipes and devices mean nothing on another machine
+        return 0  # it became something else meanwhile
     if info.islnk():
         # A second name of a file already inside is stored again: then the order of names cannot matter.
         info.type, info.linkname, info.size = tarfile.REGTYPE, "", os.stat(path).st_size

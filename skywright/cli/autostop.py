@@ -20,9 +20,10 @@ def run(values: Values) -> int:
     idle_s = None if values.cancel or minutes < 0 else minutes * 60
     if not confirm_many(found, values.names, yes=bool(values.yes), doing="set autostop of"):
         return int(Exit.FINE)
+    downs = []
     for deployment in found:
-        down = bool(values.down) or not can_stop(deployment["where"])
-        client.autostop(deployment["name"], idle_s, down)
+        down = client.autostop(deployment["name"], idle_s, bool(values.down))["down"]
+        downs.append(down)
         if values.json:
             continue
         if idle_s is None:
@@ -32,14 +33,5 @@ def run(values: Values) -> int:
             screen.say(f"{deployment['name']}: {verb} after {screen.span(idle_s)} without a run")
     if values.json:
         names = [deployment["name"] for deployment in found]
-        screen.data({"names": names, "idle_s": idle_s, "down": bool(values.down)})
+        screen.data({"names": names, "idle_s": idle_s, "down": all(downs)})
     return int(Exit.FINE)
-
-
-def can_stop(where: str) -> bool:
-    """Whether the cloud of a place can stop nodes and start them again; else they are removed."""
-    from compiler.offer import Capability
-    from stacks import CLOUDS, cloud
-
-    name = where.split(" ")[0]
-    return name in CLOUDS and Capability.STOP in cloud(name).CAPABILITIES

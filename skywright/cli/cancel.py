@@ -10,14 +10,9 @@ from skywright.cli.logs import run_number
 
 
 def run(values: Values) -> int:
-    """Stop the named runs, all with --all, else the newest that has not ended."""
-    from skywright.cli.follow import ENDED
-
+    """Stop the named runs, all with --all, else the running one (the newest waiting one when none runs)."""
     client = connect()
-    numbers: list[int] | None = [run_number(word) for word in values.runs] or None
-    if numbers is None and not values.all:
-        going = [run["run"] for run in client.runs(values.name) if run["status"] not in ENDED]
-        numbers = going[-1:]
+    numbers = [run_number(word) for word in values.runs]
     stopped = client.cancel(values.name, None if values.all else numbers)
     if values.json:
         screen.data({"name": values.name, "runs": stopped})

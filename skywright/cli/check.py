@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 
 from compiler.problem import Exit, Problem, Problems
@@ -51,7 +52,10 @@ def _engine() -> list[Line]:
 
     engine = install.find()
     if engine is None:
-        return [Line("engine", "none yet; the first `up` gets one", None, f"{screen.PROGRAM} engine")]
+        go = "with the Go that is here" if shutil.which("go") else "with Go, once there is one on PATH"
+        says = "none yet; the first `up` downloads one where get.pulumi.com answers, or builds one " + go
+        hint = f"{screen.PROGRAM} engine tries it now; or install Pulumi {install.VERSION} and put it on PATH"
+        return [Line("engine", says, None, hint)]
     return [Line("engine", f"pulumi {engine.version}, {engine.how.value}", hint=engine.why)]
 
 

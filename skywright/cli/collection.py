@@ -13,8 +13,9 @@ from invoke.program import Program as InvokeProgram
 from invoke.tasks import Task
 
 from skywright import __version__
+from skywright.cli import screen
 from skywright.cli.arguments import Values
-from skywright.cli.program import guarded, run_verb, run_words
+from skywright.cli.program import describe, guarded, run_verb, run_words
 from skywright.cli.verbs import VERBS, Flag, Kind, Verb, find
 
 KINDS = {Kind.SWITCH: bool, Kind.TEXT: str, Kind.WHOLE: int, Kind.NUMBER: float, Kind.MANY: list}
@@ -23,9 +24,9 @@ KINDS = {Kind.SWITCH: bool, Kind.TEXT: str, Kind.WHOLE: int, Kind.NUMBER: float,
 class VerbTask(Task[Callable[..., None]]):
     """An invoke task whose arguments come from the table of verbs instead of from a signature."""
 
-    def __init__(self, verb: Verb) -> None:
+    def __init__(self, verb: Verb, called: str | None = None) -> None:
         self.verb = verb
-        super().__init__(_body(verb), name=verb.name, aliases=verb.aliases, positional=())
+        super().__init__(_body(verb, called), name=verb.name, aliases=verb.aliases, positional=())
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """Words come first and positional (where invoke can place them), then flags."""
@@ -49,8 +50,13 @@ def _argument(flag: Flag) -> Argument:
     return Argument(names=names, kind=KINDS[flag.kind], default=default, help=flag.help, attr_name=attribute)
 
 
-def _body(verb: Verb) -> Callable[..., None]:
+def _body(verb: Verb, called: str | None) -> Callable[..., None]:
     def body(context: Context, /, **given: Any) -> None:
+        screen.PROGRAM = called or screen.PROGRAM
+        # invoke's parser fills words before it looks at flags that are its own.
+        if any(given[word.name] in ("--help", "-h") for word in verb.words):
+            screen.out(describe(verb, screen.PROGRAM))
+            return
         for word in verb.words:
             if word.many and isinstance(given[word.name], str):
                 given[word.name] = (given[word.name],)
@@ -65,11 +71,11 @@ def _body(verb: Verb) -> Callable[..., None]:
     return body
 
 
-def collection(extra: tuple[Verb, ...] = ()) -> Collection:
-    """All verbs as an invoke Collection (what tasks.py offers to plain `invoke`)."""
+def collection(extra: tuple[Verb, ...] = (), called: str | None = None) -> Collection:
+    """All verbs as an invoke Collection (what tasks.py offers to plain `invoke`); `called` is the program's name."""
     made = Collection()
     for verb in VERBS + extra:
-        made.add_task(VerbTask(verb))
+        made.add_task(VerbTask(verb, called))
     return made
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from compiler.problem import Exit, Problems
+from compiler.problem import Exit, Problem, Problems
 from skywright.cli import screen
 from skywright.cli.arguments import Values
 from skywright.cli.launch import connect, timeline_end
-from skywright.cli.names import confirm_many, meant
+from skywright.cli.names import confirm_many, meant, sorted_out
 
 if TYPE_CHECKING:
     from skywright.control.client import Client
@@ -19,17 +19,21 @@ WAIT_S = 20.0
 def run(values: Values) -> int:
     """Begin with all, then follow each to its end."""
     client = connect()
-    found = meant(client, values.names, everything=bool(values.all), verb="down")
-    if not confirm_many(found, values.names, yes=bool(values.yes), doing="remove"):
+    refused: list[Problem] = []
+    if values.names and not values.all:
+        found, refused = sorted_out(client.deployments(), values.names)
+    else:
+        found = meant(client, values.names, everything=bool(values.all), verb="down")
+    if not confirm_many(found, values.names, yes=bool(values.yes), doing="remove", always=True):
         return int(Exit.FINE)
     if values.purge and not _purge_agreed(found, yes=bool(values.yes)):
         return int(Exit.FINE)
     before = {deployment["name"]: timeline_end(client, deployment["name"]) for deployment in found}
     for name in before:
         client.down(name, bool(values.purge))
-    if not found and not values.json:
+    if not found and not refused and not values.json:
         screen.say("nothing to remove")
-    results, refused = [], []
+    results = []
     for name, after in before.items():
         if values.detach:
             results.append({"name": name, "state": "removing", "kept": None})
@@ -59,7 +63,7 @@ def _purge_agreed(found: list[dict[str, Any]], *, yes: bool) -> bool:
 
 
 def _wait(client: Client, name: str, after: int) -> dict[str, Any]:
-    """Follow until it is gone, or until removing it failed."""
+    """Follow until it is gone, or until removing it failed (then whole nodes are wanted as before)."""
     from skywright.cli.live import display
 
     shown = display()
@@ -71,7 +75,7 @@ def _wait(client: Client, name: str, after: int) -> dict[str, Any]:
             for event in answer["events"]:
                 shown.event(event)
             deployment: dict[str, Any] = answer["deployment"]
-            if deployment["state"] in ("gone", "failed"):
+            if deployment["state"] in ("gone", "failed") or deployment["wanted"] == "up":
                 return deployment
             begun = True
             shown.tick()

@@ -8,6 +8,7 @@ from compiler.runnable import refusals
 from skywright.cli import screen
 from skywright.cli.arguments import Values
 from skywright.cli.launch import after_acceptance, connect, timeline_end
+from skywright.cli.living import look, refuse
 from skywright.cli.order import make_run, send_files
 from skywright.cli.planning import check_local
 from skywright.cli.taskfile import check_name, read_entry
@@ -25,6 +26,9 @@ def run(values: Values) -> int:
         raise Problems(refused)
     check_local(entry.task)
     client = connect()
+    there = look(client, entry, name, values)
+    if there:
+        refuse(there, entry)
     files = send_files(entry.task, client, screen.say)
     after = timeline_end(client, name)
     accepted = client.execute(name, {"run": make_run(entry.task, files, setup=False)})

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from compiler.problem import Exit, Place, Problem, Problems
 from skywright.cli import screen
-from skywright.cli.live import Display, display
+from skywright.cli.live import Display, display, line_of
 from skywright.cli.output import Output
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class Follower:
             self.stopping.set()
             self.screen.close()
             self.output.end()
+            self.output.break_line()
 
     def _show(self) -> dict[str, Any]:
         logs_ended = False
@@ -103,6 +104,8 @@ class Follower:
     def _take_timeline(self, answer: dict[str, Any]) -> None:
         self.deployment = answer["deployment"]
         self.run = next((run for run in answer["runs"] if run["run"] == self.number), None)
+        if any(line_of(event) for event in answer["events"]):
+            self.output.break_line()
         for event in answer["events"]:
             self.screen.event(event)
         self.screen.state(self.deployment, self.run)

@@ -15,6 +15,7 @@ from skywright.cli.taskfile import Entry, read_entry
 
 if TYPE_CHECKING:
     from compiler.plan import Plan
+    from skywright.cli.living import Living
     from skywright.control.client import Client
 
 ALTERNATIVES = 2
@@ -22,23 +23,29 @@ ALTERNATIVES = 2
 
 def run(values: Values) -> int:
     """Launch one task file or command."""
+    from skywright.cli import living
+
     entry = read_entry(values, values.entry, values.cluster_name)
     check_local(entry.task)
     plan = make_plan(entry)
+    there = None if never_used() else living.look(connect(), entry, entry.name, values)
     if values.dryrun:
         from skywright.cli.preview import show
 
-        return show(values, entry, plan)
+        return show(values, entry, plan, there)
     if not values.json:
-        show_plan(entry, plan)
-    if not plan.chosen.free and not _agreed(values, entry, plan):
+        living.say_kept(there, entry) if there and there.fits else show_plan(entry, plan)
+    if there and not living.agreed(there, entry, yes=bool(values.yes)):
+        screen.say("nothing was changed")
+        return int(Exit.POLICY)
+    if not (plan.chosen.free or (there and there.fits)) and not _agreed(values, entry, plan, there):
         return int(Exit.POLICY)
     ready_engine(quiet=bool(values.json))
     client = connect()
     spec = make_spec(entry, plan.chosen, settings.project())
     files = send_files(entry.task, client, screen.say)
     after = timeline_end(client, entry.name)
-    accepted = client.launch(make_order(entry, plan, spec, values, files))
+    accepted = client.launch(make_order(entry, plan, spec, values, files, there))
     return after_acceptance(values, entry.name, accepted["run"], entry.task.num_nodes, after)
 
 
@@ -60,6 +67,7 @@ def connect() -> Client:
     from skywright.control.client import Client
     from stacks.home import home
 
+    settings.check_port()
     return Client.connect(home())
 
 
@@ -116,14 +124,14 @@ def show_plan(entry: Entry, plan: Plan) -> None:
         say(screen.paint(text, screen.GREY, sys.stderr))
 
 
-def _agreed(values: Values, entry: Entry, plan: Plan) -> bool:
+def _agreed(values: Values, entry: Entry, plan: Plan, there: Living | None) -> bool:
     from skywright.cli.preview import operate, say_changes
 
     hourly = screen.money(plan.chosen.hourly)
     if values.yes:
         return True
     if screen.asks():
-        result: dict[str, Any] = operate(entry, plan)
+        result: dict[str, Any] = operate(entry, plan, there)
         say_changes(entry, plan, result)
     agreed = screen.confirm("Go ahead?", yes=False, without=f"`{entry.name}` would cost {hourly}/h")
     if not agreed:

@@ -47,7 +47,7 @@ def line_of(event: dict[str, Any]) -> str | None:
         return None
     if kind in ("phase", "accepted", "run", "removed"):
         return None
-    text = screen.printable(event["text"])
+    text = screen.called(screen.printable(event["text"]))
     if kind == "resource":
         return f"{'✗' if data.get('status') == 'failed' else '✔'} {text}"
     return f"{MARKS.get(kind, '·')} {text}"

@@ -31,13 +31,24 @@ def meant(client: Client, names: Sequence[str], *, everything: bool, verb: str) 
 
 def pick(living: Sequence[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
     """Those of `living` that a name or pattern means, each once, in the order of the names."""
+    picked, unknown = sorted_out(living, names)
+    if unknown:
+        raise Problems(unknown)
+    return picked
+
+
+def sorted_out(
+    living: Sequence[dict[str, Any]], names: Sequence[str]
+) -> tuple[list[dict[str, Any]], list[Problem]]:
+    """Those that `names` mean, and one Problem for each name that means none."""
     picked: dict[str, dict[str, Any]] = {}
+    unknown: list[Problem] = []
     for name in names:
         found = [one for one in living if fnmatch.fnmatchcase(one["name"], name)]
         if not found:
-            raise Problems(absent(name, [one["name"] for one in living]))
+            unknown.append(absent(name, [one["name"] for one in living]))
         picked.update({one["name"]: one for one in found})
-    return list(picked.values())
+    return list(picked.values()), unknown
 
 
 def absent(name: str, there: Sequence[str]) -> Problem:
@@ -51,10 +62,13 @@ def absent(name: str, there: Sequence[str]) -> Problem:
     return Problem("control/no-such-deployment", f"there is no deployment `{shown}`", hint=hint)
 
 
-def confirm_many(found: Sequence[dict[str, Any]], names: Sequence[str], *, yes: bool, doing: str) -> bool:
-    """Ask before something is done to deployments that were not named one by one."""
+def confirm_many(
+    found: Sequence[dict[str, Any]], names: Sequence[str], *, yes: bool, doing: str, always: bool = False
+) -> bool:
+    """Ask before something is done to deployments that were not named one by one; with `always` whenever
+    somebody can be asked."""
     named = {deployment["name"] for deployment in found} <= set(names)
-    if named or not found:
+    if not found or (named and not (always and screen.asks())):
         return True
     listed = ", ".join(deployment["name"] for deployment in found)
     return screen.confirm(

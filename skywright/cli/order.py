@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compiler.paths import WORKDIR
-from skywright.cli import settings
+from skywright.cli import screen, settings
 from skywright.cli.archive import Archive, pack
 from skywright.cli.arguments import Values
 from skywright.cli.taskfile import Entry
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from compiler.plan import Placement, Plan
     from compiler.spec import StackSpec
     from compiler.task import Task
+    from skywright.cli.living import Living
     from skywright.control.client import Client
 
 BIG = 100_000_000
@@ -26,21 +27,30 @@ BIG = 100_000_000
 
 
 def make_order(
-    entry: Entry, plan: Plan, spec: StackSpec, values: Values, files: list[dict[str, str]]
+    entry: Entry,
+    plan: Plan,
+    spec: StackSpec,
+    values: Values,
+    files: list[dict[str, str]],
+    living: Living | None = None,
 ) -> dict[str, Any]:
-    """The order of a launch; secret values stand only in `run.secrets`."""
+    """The order of a launch; secret values stand only in `run.secrets`. Nodes of `living` that fit stay as they are."""
     chosen = plan.chosen
+    told: dict[str, Any] = {
+        "where": chosen.offer.where,
+        "market": chosen.offer.market.value,
+        "hourly": chosen.hourly,
+    }
+    if living:
+        spec = living.stack(entry, spec)
+        if living.fits:
+            told = {name: living.data[name] for name in told}
     return {
         "name": entry.name,
         "project": spec.project,
         "owner": settings.owner(),
         "task": entry.task.to_data(redact=True),
-        "plan": {
-            "where": chosen.offer.where,
-            "market": chosen.offer.market.value,
-            "hourly": chosen.hourly,
-            "envelope": plan.envelope.to_data() if plan.envelope else None,
-        },
+        "plan": {**told, "envelope": plan.envelope.to_data() if plan.envelope else None},
         "spec": spec.to_data(),
         "run": make_run(entry.task, files, setup=not values.no_setup),
         "options": options(entry.task, chosen, values),
@@ -102,7 +112,12 @@ def send_files(task: Task, client: Client, say: Callable[[str], None]) -> list[d
         packed: list[tuple[str, str, Archive]] = []
         for target, source in sources:
             kind = "dir" if source.is_dir() else "file"
-            packed.append((target, kind, pack(source, folder)))
+            archive = pack(source, folder)
+            packed.append((target, kind, archive))
+            if archive.skipped:
+                names = ", ".join(f"`{screen.printable(name)}`" for name in archive.skipped[:5])
+                more = f" and {len(archive.skipped) - 5} more" if len(archive.skipped) > 5 else ""
+                say(f"  warning: not sent: {names}{more} (only files, folders and links are)")
         missing = set(client.missing([archive.digest for _, _, archive in packed]))
         for _target, _kind, archive in packed:
             if archive.digest in missing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import IO
 
@@ -44,6 +45,13 @@ class Output:
         self.held.clear()
         self.stream.flush()
 
+    def break_line(self) -> None:
+        """End an unfinished line before stderr says something, when both go to the same place."""
+        if self.mid_line and _same_place(self.stream):
+            sys.stderr.write("\n")
+            sys.stderr.flush()
+            self.mid_line = False
+
     @staticmethod
     def _cut(data: bytes) -> tuple[bytes, bool, bytes]:
         end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
@@ -73,3 +81,12 @@ class Output:
         self.stream.flush()
         self.written += len(data)
         self.mid_line = not data.endswith(b"\n")
+
+
+def _same_place(stream: IO[bytes]) -> bool:
+    """Whether what is written there and on stderr meets: one terminal, pipe or file."""
+    try:
+        there, here = os.fstat(stream.fileno()), os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return False
+    return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from compiler.problem import Exit, Problems
@@ -15,26 +16,31 @@ from skywright.cli.taskfile import Entry, read_entry
 
 if TYPE_CHECKING:
     from compiler.plan import Plan
+    from skywright.cli.living import Living
 
 POLL_S = 0.05
 
 
 def run(values: Values) -> int:
     """Preview one task."""
+    from skywright.cli.launch import connect, never_used
+    from skywright.cli.living import look
+
     entry = read_entry(values, values.entry, values.cluster_name)
     check_local(entry.task)
-    return show(values, entry, make_plan(entry, secrets=False))
+    plan = make_plan(entry, secrets=False)
+    return show(values, entry, plan, None if never_used() else look(connect(), entry, entry.name, values))
 
 
-def show(values: Values, entry: Entry, plan: Plan) -> int:
-    """Run the preview and print it."""
+def show(values: Values, entry: Entry, plan: Plan, living: Living | None = None) -> int:
+    """Run the preview and print it: of a living name, what `up` would do to its nodes."""
     from skywright.cli.launch import ready_engine, show_plan
 
     markdown = bool(values.given.get("markdown"))
     if not (values.json or markdown):
         show_plan(entry, plan)
     ready_engine(quiet=bool(values.json))
-    result = operate(entry, plan)
+    result = operate(entry, plan, living)
     if markdown:
         from stacks import preview
 
@@ -56,13 +62,15 @@ def show(values: Values, entry: Entry, plan: Plan) -> int:
     return int(Exit.FINE)
 
 
-def operate(entry: Entry, plan: Plan) -> dict[str, Any]:
+def operate(entry: Entry, plan: Plan, living: Living | None = None) -> dict[str, Any]:
     """One preview operation, whose parent we are; its result. Raises the operation's Problems."""
     from skywright.cli.follow import problem_of
     from stacks import operate as operations
     from stacks.home import home
 
     spec = make_spec(entry, plan.chosen, settings.project())
+    if living:
+        spec = living.stack(entry, spec)
     name = f"preview-{secrets.token_hex(6)}"
     folder = home() / "previews" / name
     folder.parent.mkdir(mode=0o700, exist_ok=True)
@@ -80,7 +88,24 @@ def operate(entry: Entry, plan: Plan) -> dict[str, Any]:
         shutil.rmtree(folder, ignore_errors=True)
     if not result["ok"]:
         raise Problems(problem_of(result["problem"]))
-    return {**result, "stack": spec.stack}
+    steps = [{**step, "reasons": fields_of(step["reasons"])} for step in result["steps"]]
+    return {**result, "steps": steps, "stack": spec.stack}
+
+
+WRITTEN = {
+    "memory_gb": "memory",
+    "disk_gb": "disk_size",
+    "accelerator": "accelerators",
+    "market": "use_spot",
+    "deadman_s": "",
+}
+"""Inputs of a node that the user's file calls otherwise (empty: not at all)."""
+
+
+def fields_of(reasons: Sequence[str]) -> list[str]:
+    """Why a resource changes, in the words of the user's file."""
+    named = [name for name in (WRITTEN.get(reason, reason) for reason in reasons) if name]
+    return named or (["num_nodes"] if "deadman_s" in reasons else [])
 
 
 MARKS = {"create": "+", "update": "~", "replace": "±", "delete": "−"}

@@ -6,6 +6,7 @@ without importing invoke; everything else (core flags, completion) is invoke's P
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -16,6 +17,9 @@ from skywright import __version__
 from skywright.cli import screen
 from skywright.cli.arguments import Values, parse, usage
 from skywright.cli.verbs import VERBS, Kind, Verb, find
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+"""Errors of the place that something is written to."""
 
 if TYPE_CHECKING:
     from skywright.cli.collection import Program
@@ -76,11 +80,26 @@ def guarded(act: Callable[[], int], *, as_data: bool) -> int:
         # Nobody reads any more; the interpreter must not try to flush at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(Exit.FINE)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            return _crashed(error)
+        return _cannot_write(error, as_data=as_data)
     except KeyboardInterrupt:
         sys.stderr.write("\n")
         return int(Exit.INTERRUPTED)
     except Exception as error:
         return _crashed(error)
+
+
+def _cannot_write(error: OSError, *, as_data: bool) -> int:
+    """A full disk is nobody's bug, whether it is stdout that goes there or a file of ours."""
+    what = f"`{error.filename}`" if error.filename else "a result"
+    found = Problem("machine/cannot-write", f"{what} cannot be written: {error.strerror}")
+    if not error.filename:
+        # What stays in the buffer of stdout must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        as_data = False
+    return screen.problems(Problems(found), as_data=as_data)
 
 
 def _crashed(error: Exception) -> int:

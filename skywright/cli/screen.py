@@ -53,12 +53,25 @@ def problems(found: Problems, *, as_data: bool) -> int:
     if as_data:
         data({"problems": [problem.to_data() for problem in found.problems]})
     else:
-        # Whoever wrote the hint does not know how the program was called.
-        text = re.sub(r"`(?:skywright|invoke) (?=[a-z])", f"`{PROGRAM} ", str(found))
+        text = str(Problems(_called(problem) for problem in found.problems))
         if coloured(sys.stderr):
             text = "\n".join(_coloured(line) for line in text.splitlines())
         say(text)
     return int(found.exit)
+
+
+def called(text: str) -> str:
+    """`text` with commands as this program was called: whoever wrote a hint does not know that."""
+    return re.sub(r"(^|[`(;:] ?|[.;:,] )(?:\./)?(?:skywright|invoke) (?=[a-z]+)", rf"\g<1>{PROGRAM} ", text)
+
+
+def _called(problem: Problem) -> Problem:
+    """The user's own lines stay as they are."""
+    from dataclasses import replace
+
+    message = re.sub(r"`(?:skywright|invoke) (?=[a-z])", f"`{PROGRAM} ", problem.message)
+    hint, left = (text and called(text) for text in (problem.hint, problem.left_behind))
+    return replace(problem, message=message, hint=hint, left_behind=left)
 
 
 def problem(found: Problem) -> None:
@@ -69,7 +82,7 @@ def problem(found: Problem) -> None:
 def remark(kind: str, found: Problem) -> None:
     """One line on stderr about something that stops nothing: a hint, a warning."""
     where = f"{found.place}: " if found.place else ""
-    tail = f"; {found.hint}" if found.hint else ""
+    tail = f"; {called(found.hint)}" if found.hint else ""
     say(paint(f"  {kind}: {where}{found.message}{tail}", GREY, sys.stderr))
 
 
@@ -173,9 +186,14 @@ def ask(question: str) -> str:
     return sys.stdin.readline().strip().lower()
 
 
+def said_yes() -> bool:
+    """Whether the environment answers every question with yes."""
+    return os.environ.get("SKYWRIGHT_YES") == "1"
+
+
 def confirm(question: str, *, yes: bool, without: str) -> bool:
     """Whether to go on: `--yes`, SKYWRIGHT_YES=1, or a person who says y. Nobody to ask: usage/needs-yes."""
-    if yes or os.environ.get("SKYWRIGHT_YES") == "1":
+    if yes or said_yes():
         return True
     if not asks():
         raise Problems(

@@ -20,6 +20,8 @@ PULUMI = (
 )
 CLOUDS = ("AWS_", "GOOGLE_", "AZURE_", "ARM_")
 
+DEFAULT_PROJECT = "skywright"
+
 _PROJECT = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?\Z")
 
 
@@ -32,17 +34,14 @@ def owner() -> str:
 
 
 def project(start: Path | None = None) -> str:
-    """SKYWRIGHT_PROJECT, else `project` of the configuration (skywright/config.py), else skywright-LOGIN."""
+    """SKYWRIGHT_PROJECT, else `project` of the configuration (skywright/config.py), else skywright:
+    what is compiled is the same for everybody."""
     from skywright import config
 
     if named := os.environ.get("SKYWRIGHT_PROJECT"):
         return _checked(named, "SKYWRIGHT_PROJECT")
     found = config.read(start).project
-    if found is not None:
-        return _checked(found, "the configuration")
-    from compiler.task import deployment_name
-
-    return deployment_name(f"skywright-{owner()}")
+    return DEFAULT_PROJECT if found is None else _checked(found, "the configuration")
 
 
 def _checked(name: str, where: str) -> str:
@@ -55,6 +54,14 @@ def _checked(name: str, where: str) -> str:
             )
         )
     return name
+
+
+def check_port() -> None:
+    """Raises Problems usage/bad-port when SKYWRIGHT_CONTROL_PORT is not a port."""
+    text = os.environ.get("SKYWRIGHT_CONTROL_PORT", "")
+    if text and not (text.isascii() and text.isdigit() and 0 < int(text[:6]) < 65536):
+        says = f"SKYWRIGHT_CONTROL_PORT is `{text[:40]}`, and a port is a number from 1 to 65535"
+        raise Problems(Problem("usage/bad-port", says, hint="unset it to take any free port"))
 
 
 def engine_env(environ: Mapping[str, str] | None = None) -> dict[str, str]:

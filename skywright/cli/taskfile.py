@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compiler.problem import Problem, Problems
+from skywright.cli import screen
 from skywright.cli.arguments import Values
 from skywright.config import Config
 
@@ -47,6 +48,12 @@ def read_entry(values: Values, words: Sequence[str], name: str | None, clouds: S
 
     if name is not None:
         check_name(name)
+    if words[0].startswith("-"):
+        advice = f"flags of {values.verb} come before it; a command begins with a program: sh -c '...'"
+        shown = screen.printable(words[0])[:60]
+        raise Problems(
+            Problem("usage/not-an-entry", f"`{shown}` is neither a task file nor a command", hint=advice)
+        )
     from skywright import config
 
     over = overrides(values)
@@ -60,8 +67,6 @@ def read_entry(values: Values, words: Sequence[str], name: str | None, clouds: S
     settings = config.read(start)
     task = load(content, shown, clouds=named, overrides=over, defaults=settings.under_task())
     if task.hints and not values.json:
-        from skywright.cli import screen
-
         for hint in task.hints:
             screen.remark("hint", hint)
     if name is None:
@@ -87,9 +92,14 @@ def read_file(word: str) -> bytes:
     path = Path(word).expanduser()
     try:
         if path.is_dir():
-            hint = _near(path / "task.yaml")
+            hint = _there(path)
             raise Problems(Problem("task/no-such-file", f"`{word}` is a folder, not a task file", hint=hint))
         with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > LIMIT:
+                from compiler.source import too_large
+
+                raise Problems(too_large(size, word))
             return file.read(LIMIT)
     except (FileNotFoundError, NotADirectoryError):
         hint = _near(path)
@@ -100,17 +110,27 @@ def read_file(word: str) -> bytes:
 
 
 def _near(path: Path) -> str | None:
+    """What was probably meant: a file of nearly that name, whatever its ending; else what is there."""
     import difflib
 
     folder = path.parent
-    try:
-        names = sorted(entry.name for entry in folder.iterdir() if entry.suffix in (".yaml", ".yml"))
-    except OSError:
+    by_stem = {Path(name).stem.lower(): name for name in reversed(_files(folder) or [])}
+    near = difflib.get_close_matches(path.stem.lower(), by_stem, n=1, cutoff=0.75)
+    return f"did you mean `{folder / by_stem[near[0]]}`?" if near else _there(folder)
+
+
+def _there(folder: Path) -> str | None:
+    names = _files(folder)
+    if names is None:
         return f"there is no folder `{folder}`"
-    near = difflib.get_close_matches(path.name, names, n=1)
-    if near:
-        return f"did you mean `{folder / near[0]}`?"
     return f"task files there: {', '.join(names[:5])}" if names else None
+
+
+def _files(folder: Path) -> list[str] | None:
+    try:
+        return sorted(entry.name for entry in folder.iterdir() if entry.suffix in (".yaml", ".yml"))
+    except OSError:
+        return None
 
 
 def check_name(name: str) -> str:

@@ -22,6 +22,11 @@ class Blobs:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._ordered: set[str] = set()
+
+    def ordered(self, digests: Iterable[str]) -> None:
+        """The order that they were sent for has come: only its run keeps them from now on."""
+        self._ordered |= set(digests)
 
     def path(self, digest: str) -> Path:
         """Raises Problems for what is no digest."""
@@ -33,6 +38,7 @@ class Blobs:
         """Which of them are not here. Those that are count as fresh: whoever asks is about to refer to them."""
         absent = []
         for digest in digests:
+            self._ordered.discard(digest)
             try:
                 os.utime(self.path(digest))
             except FileNotFoundError:
@@ -62,6 +68,7 @@ class Blobs:
                     )
                 )
             os.replace(partial, path)
+            self._ordered.discard(digest)
         finally:
             partial.unlink(missing_ok=True)
 
@@ -69,7 +76,9 @@ class Blobs:
         """Remove all others but the fresh ones, and what broken uploads left; returns how many went."""
         removed = 0
         for entry in list(os.scandir(self._root)) if self._root.is_dir() else []:
-            if entry.name not in wanted and entry.stat().st_mtime < now - FRESH_S:
+            fresh = entry.name not in self._ordered and entry.stat().st_mtime >= now - FRESH_S
+            if entry.name not in wanted and not fresh:
+                self._ordered.discard(entry.name)
                 Path(entry.path).unlink(missing_ok=True)
                 removed += 1
         return removed

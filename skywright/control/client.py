@@ -5,8 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from compiler.problem import Place, Problem, Problems
-from skywright.control import VERSION
+from compiler.problem import Problem, Problems
+from skywright.control import VERSION, starting
 
 Data = dict[str, Any]
 
@@ -27,27 +25,8 @@ AGAIN_S = 20.0
 
 CALL_S = 60.0
 
-PASSED_ON = frozenset(
-    (
-        *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "TZ", "LANG", "LANGUAGE", "LD_LIBRARY_PATH"),
-        *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
-        *(
-            "http_proxy",
-            "https_proxy",
-            "no_proxy",
-            "GOPROXY",
-            "GOFLAGS",
-            "GOSUMDB",
-            "GOPATH",
-            "GOCACHE",
-            "GOROOT",
-        ),
-        *("VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"),
-    )
-)
-"""Variables that control gets of its starter; with those that begin with one of the next. Others may be secrets."""
-
-PASSED_ON_PREFIXES = ("LC_", "XDG_", "SKYWRIGHT_")
+KEYS = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE", "PULUMI_ACCESS_TOKEN")
+"""What opens a state; whoever removes a deployment may have it right where it was wrong before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,17 +117,24 @@ class Client:
         return chunks, told["cursor"], told["ended"]
 
     def cancel(self, name: str, runs: list[int] | None) -> list[int]:
-        """Stop runs, all unfinished ones when None; returns their numbers. Problems run/no-such-run."""
+        """Stop runs and return their numbers. Problems run/no-such-run.
+
+        None: all unfinished ones. An empty list: the running one, the newest waiting one when none runs.
+        """
         found: list[int] = self._data("POST", _path(name, "cancel"), {"runs": runs})
         return found
 
-    def autostop(self, name: str, idle_s: float | None, down: bool = True) -> None:
-        """Remove the deployment after `idle_s` seconds without a run; None: never."""
-        self._data("POST", _path(name, "autostop"), {"idle_s": idle_s, "down": down})
+    def autostop(self, name: str, idle_s: float | None, down: bool = True) -> Data:
+        """Give the nodes back after `idle_s` seconds without a run from now on; None: never.
+
+        Returns {idle_s, down}: what will really happen, as not every cloud can stop nodes.
+        """
+        return self._object("POST", _path(name, "autostop"), {"idle_s": idle_s, "down": down})
 
     def down(self, name: str, purge: bool = False) -> Data:
-        """Begin to remove a deployment; `follow` it until its state is gone (or failed)."""
-        return self._object("POST", _path(name, "down"), {"purge": purge})
+        """Begin to remove a deployment; `follow` it until its state is gone or failed, or `wanted` is up again."""
+        keys = {name: os.environ[name] for name in KEYS if name in os.environ}
+        return self._object("POST", _path(name, "down"), {"purge": purge, "env": {**keys, **_places()}})
 
     def chaos(self, name: str, kind: str, rank: int = 0, notice_s: float | None = None) -> Data:
         """Break something: preempt, kill, kill-agent, kill-operation."""
@@ -265,75 +251,20 @@ class Client:
 
     def _launch_control(self) -> None:
         """Start control as a process of its own and wait until it answers."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        env = {
-            key: value
-            for key, value in os.environ.items()
-            if key in PASSED_ON or key.startswith(PASSED_ON_PREFIXES)
-        }
-        env["SKYWRIGHT_HOME"] = str(self._home.absolute())
-        deadline = time.monotonic() + START_S
-        child: subprocess.Popen[bytes] | None = None
-        while time.monotonic() < deadline:
-            if found := self._answering():
-                if child:
-                    _let_go(child, found["pid"])
-                return
-            child = child or self._spawn(env)
-            code = child.poll()
-            if code == 0:
-                child = None  # another one holds the lock: it is starting, or about to end
-            elif code is not None:
-                raise Problems(self._refused(child.pid, code))
-            time.sleep(0.02 if child else 0.2)
-        raise Problems(self._refused(child.pid if child else 0, None))
-
-    def _spawn(self, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        with open(self._folder / "output.txt", "wb") as output:
-            return subprocess.Popen(
-                [sys.executable, "-m", "skywright.control.server"],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                # `-m` puts the working directory first on sys.path: never the user's.
-                cwd=self._folder,
-                env=dict(env),
-                start_new_session=True,
-            )
-
-    def _refused(self, pid: int, code: int | None) -> tuple[Problem, ...]:
-        """Why a started control ended."""
-        try:
-            told = json.loads((self._folder / "refused.json").read_bytes())
-            if told["pid"] == pid:
-                return tuple(_problem(item) for item in told["problems"])
-        except (OSError, ValueError, KeyError):
-            pass
-        try:
-            last = (self._folder / "output.txt").read_text(errors="replace").strip().splitlines()[-1:]
-        except OSError:
-            last = []
-        how = "did not answer in time" if code is None else f"ended with exit code {code}"
-        return (
-            Problem(
-                "control/not-started",
-                f"control {how}" + (f": {last[0]}" if last else ""),
-                hint=f"its log is {self._folder / 'log.txt'}",
-            ),
-        )
+        starting.start(self._home, self._answering, START_S)
 
 
 def _named(order: Mapping[str, Any]) -> Data:
     """The order with a name for this call: sent again after a lost answer, it orders nothing twice."""
-    return {**order, "run": {**(order.get("run") or {}), "call": os.urandom(16).hex()}}
+    run = {**(order.get("run") or {}), "call": os.urandom(16).hex()}
+    return {**order, "run": run, "env": {**(order.get("env") or {}), **_places()}}
 
 
-def _let_go(child: subprocess.Popen[bytes], serving: int) -> None:
-    """Control outlives us. One that we started while another came first must not take over when that one ends."""
-    if child.pid != serving:
-        child.kill()
-        child.wait()
-    child.returncode = 0  # or the interpreter warns about a child that still runs
+def _places() -> dict[str, str]:
+    """Where the person who types keeps what can be fetched again: control may have been started elsewhere."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    cache = Path(os.environ.get("SKYWRIGHT_CACHE") or Path(root) / "skywright")
+    return {"SKYWRIGHT_CACHE": str(cache.expanduser().absolute())}
 
 
 def _path(name: str, *more: str) -> str:
@@ -348,7 +279,7 @@ def _told(status: int, content: bytes) -> tuple[Problem, ...]:
     try:
         told = json.loads(content)
         if told.get("problems"):
-            return tuple(_problem(item) for item in told["problems"])
+            return tuple(starting.problem_of(item) for item in told["problems"])
         reason = str(told.get("reason", ""))
     except (ValueError, AttributeError):
         reason = content[:200].decode(errors="replace")
@@ -361,13 +292,6 @@ def _told(status: int, content: bytes) -> tuple[Problem, ...]:
             ),
         )
     return (Problem("control/refused", f"control answered {status}: {reason}"),)
-
-
-def _problem(data: Mapping[str, Any]) -> Problem:
-    place = None
-    if data.get("file") and data.get("line"):
-        place = Place(data["file"], data["line"], data.get("column") or 1)
-    return Problem(data["code"], data["message"], place, data.get("hint"), data.get("left_behind"))
 
 
 def _not_running() -> Problem:

@@ -61,6 +61,7 @@ class Control:
         self.blobs = Blobs(self.folder / "blobs")
         self.told_to_stop: set[str] = set()
         self.troubled: set[str] = set()
+        self.full: str | None = None
         self.used = self.clock.steady()
 
     def tell(self, deployment: Deployment, kind: str, text: str, /, **data: Any) -> None:

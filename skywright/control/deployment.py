@@ -1,20 +1,19 @@
-"""A deployment's way: pending, provisioning, up, removing, gone. What the engine is asked for follows from that."""
+"""A deployment's way up: pending, provisioning, up. What the engine is asked for follows from that."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import time
 from typing import Any
 
-from skywright.control import breaker, gang, loss, operations, retention, words
-from skywright.control.context import WORK, Control, log
-from skywright.control.cost import spent
+from skywright.control import breaker, gang, leaving, loss, operations, words
+from skywright.control.context import WORK, Control
 from skywright.control.desired import current_run
 from skywright.control.nodes import fence
-from skywright.control.progress import kept_folder, measure
+from skywright.control.progress import kept_folder
 from skywright.control.rows import Deployment, Node, Operation, Run
+from stacks.cloud import Failure
 from stacks.operate import Kind
 
 BACKOFF_S = (2.0, 5.0, 15.0, 30.0, 60.0)
@@ -36,7 +35,7 @@ async def step(control: Control, uid: str) -> None:
         await loss.watch(control, deployment)
     gang.step(control, deployment)
     if deployment.wanted == "gone":
-        _leave(control, deployment, operation)
+        await leaving.step(control, deployment, operation)
     elif operation is None:
         _provide(control, deployment)
     _rest(control, _read(control, uid))
@@ -104,19 +103,23 @@ async def _ended(
     control: Control, deployment: Deployment, operation: Operation, result: dict[str, Any]
 ) -> None:
     """Store and apply an operation's result, once."""
-    if operation.kind == Kind.DESTROY.value and result["ok"]:
-        await _sweep(control, deployment)
+    destroy, bare = operation.kind == Kind.DESTROY.value, False
+    if destroy and (result["ok"] or (deployment.purge and operation.purge)):
+        await leaving.sweep(control, deployment)
+    elif not destroy and not result["ok"]:
+        past = [one.result for one in control.store.find(Operation, uid=deployment.uid) if one.result]
+        bare = await leaving.nothing_made(control, deployment, [*past, result])
     with control.store.together():
         if not control.store.change(
             operation, when={"ended": None}, ended=control.clock.now(), state="done", result=result
         ):
             return
-        if operation.kind == Kind.DESTROY.value:
-            (_gone if result["ok"] else _not_removed)(control, deployment, result)
+        if destroy:
+            leaving.ended(control, deployment, operation, result)
         elif result["ok"]:
             _provided(control, deployment, operation, result)
         else:
-            _not_provided(control, deployment, operation, result)
+            _not_provided(control, deployment, operation, result, bare)
     if result["ok"]:
         # The folder of one that failed says why, until the deployment is gone.
         shutil.rmtree(operations.folder(control, operation), ignore_errors=True)
@@ -127,9 +130,11 @@ def _provided(control: Control, deployment: Deployment, operation: Operation, re
     now = control.clock.now()
     from compiler.spec import StackSpec
 
+    applied = StackSpec.from_data(operation.spec).digest
     control.store.change(
         deployment,
-        applied=StackSpec.from_data(operation.spec).digest,
+        applied=applied,
+        before=None if applied == deployment.digest else deployment.before,
         stage="up",
         up_since=deployment.up_since or now,
         idle_since=deployment.idle_since or now,
@@ -175,23 +180,46 @@ def _provided(control: Control, deployment: Deployment, operation: Operation, re
 
 
 def _not_provided(
-    control: Control, deployment: Deployment, operation: Operation, result: dict[str, Any]
+    control: Control, deployment: Deployment, operation: Operation, result: dict[str, Any], bare: bool
 ) -> None:
+    """`bare`: nothing was made at all."""
     problem = dict(result["problem"] or {"code": "engine/failed", "message": "the engine operation failed"})
-    if not problem.get("left_behind"):
+    stack = operation.spec["stack"]
+    if bare:
+        empty = leaving.stack_made(control, operation)
         problem["left_behind"] = (
-            f"what was made before that in stack {operation.spec['stack']};"
-            f" `skywright down {deployment.name}` removes it"
+            f"only the empty stack {stack}; `skywright down {deployment.name}` removes it"
+            if empty
+            else "nothing"
+        )
+    elif not problem.get("left_behind"):
+        problem["left_behind"] = (
+            f"what was made before that in stack {stack}; `skywright down {deployment.name}` removes it"
         )
     if deployment.wanted == "gone":
         return
-    again = deployment.applied is not None or deployment.retry
-    if not again:
-        control.store.change(deployment, stage="failed", problem=problem, failures=deployment.failures + 1)
-        control.tell(deployment, "problem", str(problem["message"]), problem=problem)
-        for run in control.store.find(Run, order="run", uid=deployment.uid, ended=None):
-            gang.end(control, deployment, run, "CANCELLED", "its nodes could not be made")
+    if _goes_on(deployment, result):
+        _try_later(control, deployment, problem)
         return
+    if deployment.applied is None:
+        control.store.change(deployment, stage="failed", problem=problem, failures=deployment.failures + 1)
+        first, why = 1, "its nodes could not be made"
+    else:
+        first, why = _change_back(control, deployment, problem, result), "its nodes could not be changed"
+    control.tell(deployment, "problem", str(problem["message"]), problem=problem)
+    for run in control.store.find(Run, order="run", uid=deployment.uid, ended=None):
+        if run.run >= first:
+            gang.end(control, deployment, run, "CANCELLED", why)
+
+
+def _goes_on(deployment: Deployment, result: dict[str, Any]) -> bool:
+    """Is it tried again? Nodes that were there are always wanted back; new ones only as long as a person said so."""
+    if deployment.applied is not None and deployment.before is None:
+        return True
+    return deployment.retry and result.get("failure") in (Failure.CAPACITY.value, Failure.QUOTA.value)
+
+
+def _try_later(control: Control, deployment: Deployment, problem: dict[str, Any]) -> None:
     pause = BACKOFF_S[min(deployment.failures, len(BACKOFF_S) - 1)]
     control.store.change(
         deployment,
@@ -209,68 +237,28 @@ def _not_provided(
     )
 
 
-def _leave(control: Control, deployment: Deployment, operation: Operation | None) -> None:
-    """On the way out: the run first, then a running `up`, then the engine takes everything away."""
-    if operation is not None:
-        if operation.kind != Kind.DESTROY.value and operation.id not in control.told_to_stop:
-            control.told_to_stop.add(operation.id)
-            control.operations.stop(operations.folder(control, operation))
-        return
-    if deployment.stage == "failed" or current_run(control, deployment.uid) is not None:
-        return
-    with control.store.together():
-        if control.store.change(
-            deployment, when={"stage": deployment.stage, "wanted": "gone"}, stage="removing"
-        ):
-            operations.intend(control, deployment, Kind.DESTROY)
+def _change_back(
+    control: Control, deployment: Deployment, problem: dict[str, Any], result: dict[str, Any]
+) -> int:
+    """A change of living nodes was refused: want again what they were; the first run that needed the change.
 
-
-async def _sweep(control: Control, deployment: Deployment) -> None:
-    """Remove what exists in the cloud beside the engine's state: a killed create may have left it."""
-    cloud = control.cloud(deployment.cloud)
-    for facts in await asyncio.to_thread(cloud.inventory, deployment.project):
-        if facts.deployment == deployment.name:
-            log.warning("%s: %s exists beside the stack, removing it", deployment.name, facts.node)
-            await asyncio.to_thread(cloud.remove, facts.node)
-
-
-def _gone(control: Control, deployment: Deployment, result: dict[str, Any]) -> None:
-    now = control.clock.now()
-    for node in control.store.find(Node, uid=deployment.uid, revoked=None):
-        fence(control, deployment, node, "its deployment was removed", state="gone")
-    kept = _kept(control, deployment)
-    control.store.change(deployment, ended=now, stage="gone", problem=None, blocked=None, kept=kept)
-    text = f"{deployment.name} removed · ${spent(control, deployment):.2f}"
-    if kept:
-        text += (
-            f" · its checkpoints stay in {kept['path']} ({words.few(kept['files'], 'file')},"
-            f" {words.size(kept['bytes'])})"
-        )
-    control.tell(deployment, "removed", text, kept=kept)
-    retention.archives(control)
-    retention.forget(control, deployment)
-
-
-def _kept(control: Control, deployment: Deployment) -> dict[str, Any] | None:
-    """What stays of the checkpoints; a purge leaves nothing."""
-    folder = kept_folder(control, deployment)
-    if folder is None or not folder.is_dir():
-        return None
-    if deployment.purge:
-        shutil.rmtree(folder, ignore_errors=True)
-        return None
-    found = measure(folder)
-    return found if found["files"] else None
-
-
-def _not_removed(control: Control, deployment: Deployment, result: dict[str, Any]) -> None:
-    problem = dict(result["problem"] or {"code": "engine/failed", "message": "the engine operation failed"})
-    problem["left_behind"] = (
-        problem.get("left_behind")
-        or f"stack {deployment.spec['stack']} of `{deployment.name}`; `skywright down {deployment.name}` tries again"
+    When the engine had begun, another `up` brings the stack back to that.
+    """
+    before = dict(deployment.before or {})
+    first = int(before.pop("first_run", 1))
+    operations.put_env_back(control, deployment.uid)
+    begun = any(count for what, count in result["changes"].items() if what != "same")
+    control.store.change(
+        deployment,
+        **before,
+        before=None,
+        applied="" if begun else deployment.applied,
+        problem=problem,
+        blocked=None,
+        failures=0,
+        retry_at=None,
     )
-    control.store.change(deployment, stage="failed", problem=problem)
-    control.tell(deployment, "problem", str(problem["message"]), problem=problem)
+    return first
 
 
 def _put_old_checkpoints_aside(control: Control, deployment: Deployment) -> None:
@@ -298,7 +286,7 @@ def _rest(control: Control, deployment: Deployment) -> None:
     if deployment.idle_since is None or current_run(control, deployment.uid) is not None:
         return
     idle = control.clock.now() - deployment.idle_since
-    if idle < deployment.idle_s:
+    if idle < deployment.idle_s or (deployment.retry_at or 0) > control.clock.now():
         return
     if control.store.change(deployment, when={"wanted": "up"}, wanted="gone", leaving=control.clock.now()):
         control.tell(deployment, "step", f"idle for {words.duration(idle)}: removing it", autostop=True)

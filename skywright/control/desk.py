@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 from compiler.problem import Problem, Problems
@@ -12,7 +13,8 @@ from skywright.control.context import WORK, Control
 from skywright.control.desired import secrets_scope
 from skywright.control.gang import end
 from skywright.control.orders import Order, RunOrder
-from skywright.control.rows import Deployment, Node, Run
+from skywright.control.rows import Deployment, Node, Operation, Run
+from stacks.operate import PLACES
 
 
 def find(control: Control, name: str) -> Deployment:
@@ -48,9 +50,11 @@ def launch(control: Control, order: Order) -> dict[str, Any]:
     _files_are_here(control, order.run)
     with control.store.together():
         row = control.store.first(Deployment, name=order.name, ended=None)
-        row = _reuse(control, row, order) if row else _make(control, order)
-        if order.env:
-            control.vault.put(operations.env_scope(row.uid), order.env)
+        if row:
+            row = _reuse(control, row, order)
+        else:
+            row = _make(control, order)
+            operations.take_env(control, row.uid, order.env)
         number = _queue(control, row, order.run)
     control.bell.ring(WORK, row.uid)
     return {"name": order.name, "run": number}
@@ -104,6 +108,9 @@ def _reuse(control: Control, row: Deployment, order: Order) -> Deployment:
         changes["stage"] = "pending"
     differs = row.digest != order.spec.digest
     if differs:
+        if row.applied == row.digest:
+            changes["before"] = _as_it_is(control, row)
+            operations.keep_env(control, row.uid)
         changes |= {
             "spec": order.spec.to_data(),
             "digest": order.spec.digest,
@@ -117,9 +124,20 @@ def _reuse(control: Control, row: Deployment, order: Order) -> Deployment:
         told = f"{row.name} is tried again"
     else:
         told = f"{row.name} exists and fits: its nodes are used again"
+    if differs or row.applied is None:
+        operations.take_env(control, row.uid, order.env, afresh=_locked_out(control, row))
+    else:
+        _take_env(control, row, order.env)
     control.store.change(row, **changes)
     control.tell(row, "accepted", told, changed=differs)
     return row
+
+
+def _as_it_is(control: Control, row: Deployment) -> dict[str, Any]:
+    """What is put back when the change is refused, and the first run that needs the change."""
+    names = ("spec", "digest", "place", "market", "hourly", "envelope", "task")
+    first_run = control.store.highest(Run, "run", uid=row.uid) + 1
+    return {**{name: getattr(row, name) for name in names}, "first_run": first_run}
 
 
 def _may_reuse(row: Deployment, order: Order) -> None:
@@ -171,6 +189,8 @@ def execute(control: Control, name: str, order: RunOrder) -> dict[str, Any]:
         )
     _files_are_here(control, order)
     with control.store.together():
+        control.store.change(row, problem=None)
+        operations.take_env(control, row.uid, _places(order.env))
         number = _queue(control, row, order)
     control.bell.ring(WORK, row.uid)
     return {"run": number}
@@ -194,6 +214,7 @@ def _files_are_here(control: Control, order: RunOrder) -> None:
 
 
 def _queue(control: Control, row: Deployment, order: RunOrder) -> int:
+    control.blobs.ordered(order.digests)
     number = control.store.highest(Run, "run", uid=row.uid) + 1
     ahead = len(control.store.find(Run, uid=row.uid, ended=None))
     control.store.add(
@@ -213,8 +234,14 @@ def _queue(control: Control, row: Deployment, order: RunOrder) -> int:
 
 
 def cancel(control: Control, name: str, numbers: list[int] | None) -> list[int]:
-    """Stop runs (all that have not ended when None); returns those that were stopped. Problems run/no-such-run."""
+    """Stop runs; returns those that were stopped. Problems run/no-such-run.
+
+    None: all that have not ended. An empty list: the one that has the nodes, the newest waiting one when none has.
+    """
     row = living(control, name)
+    if numbers == []:
+        waiting = control.store.find(Run, order="-run", uid=row.uid, ended=None)
+        numbers = [run.run for run in waiting if run.attempt] or [run.run for run in waiting[:1]]
     unknown = [n for n in numbers or () if not control.store.first(Run, uid=row.uid, run=n)]
     if unknown:
         raise Problems(
@@ -244,17 +271,30 @@ def stop_runs(control: Control, row: Deployment, numbers: list[int] | None, reas
     return stopped
 
 
-def autostop(control: Control, name: str, idle_s: float | None, down: bool) -> None:
-    """Remove the deployment after `idle_s` seconds without a run; None: never."""
+def autostop(control: Control, name: str, idle_s: float | None, down: bool) -> dict[str, Any]:
+    """Give the nodes back after `idle_s` seconds without a run, counted from now; None: never.
+
+    Returns {idle_s, down} as it will be: `down` is True wherever nodes cannot be stopped.
+    """
     row = living(control, name)
-    control.store.change(row, keep=idle_s is None, idle_s=idle_s, stop_down=down)
+    now = control.clock.now()
+    control.store.change(
+        row,
+        keep=idle_s is None,
+        idle_s=idle_s,
+        stop_down=down,
+        idle_since=None if row.idle_since is None else now,
+        retry_at=None if row.problem is None else row.retry_at,
+    )
     control.bell.ring(WORK, row.uid)
+    return {"idle_s": idle_s, "down": True}
 
 
-def down(control: Control, name: str, purge: bool) -> dict[str, Any]:
-    """Remove a deployment; asking again tries again after a failure."""
+def down(control: Control, name: str, purge: bool, env: Mapping[str, str]) -> dict[str, Any]:
+    """Remove a deployment; asking again tries again after a failure, with `env` of who asks now."""
     row = living(control, name)
     with control.store.together():
+        _take_env(control, row, env)
         control.store.change(
             row,
             wanted="gone",
@@ -268,6 +308,27 @@ def down(control: Control, name: str, purge: bool) -> dict[str, Any]:
         stop_runs(control, row, None, "the deployment is being removed")
     control.bell.ring(WORK, row.uid)
     return {"name": name}
+
+
+def _locked_out(control: Control, row: Deployment) -> bool:
+    """Did the passphrase not fit that the next operation would use? A refused change has put back the one before."""
+    last = control.store.first(Operation, order="-ended", uid=row.uid)
+    if last is None or last.result is None or last.spec != row.spec:
+        return False
+    code = (last.result["problem"] or {}).get("code")
+    return code in ("engine/wrong-passphrase", "engine/no-secrets-provider")
+
+
+def _take_env(control: Control, row: Deployment, env: Mapping[str, str]) -> None:
+    """What opens a living deployment's state stays, unless it did not fit."""
+    if _locked_out(control, row):
+        operations.take_env(control, row.uid, env, afresh=True)
+    else:
+        operations.take_env(control, row.uid, _places(env))
+
+
+def _places(env: Mapping[str, str]) -> dict[str, str]:
+    return {name: env[name] for name in PLACES if name in env}
 
 
 async def orphans(control: Control, delete: bool) -> list[dict[str, Any]]:

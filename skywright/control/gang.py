@@ -223,9 +223,20 @@ def _fail(control: Control, deployment: Deployment, run: Run, ranks: tuple[Rank,
     if first is None:
         first = next((rank.seat for rank in ranks if rank.seat.phase == "failed"), ranks[0].seat)
         control.store.change(run, failed_rank=first.rank)
+    reason = _said(first, reason)
     status = "FAILED_SETUP" if part_of(first) in ("setup", "fetch") else "FAILED"
     code = first.exit_code if first.exit_code is not None else (128 + first.signal if first.signal else None)
     end(control, deployment, run, status, reason, exit_code=code)
+
+
+def _said(seat: RunRank, reason: str) -> str:
+    """The reason with what the node said of it: `node-0: fetch: [Errno 13] Permission denied: '/data'`."""
+    part, _, more = (seat.message or "").partition(": ")
+    if not seat.message or (part in ("setup", "fetch") and not more):
+        return reason
+    if seat.exit_code is not None or seat.signal or seat.oom:
+        return f"{reason} ({more if part in ('setup', 'fetch') else seat.message})"
+    return f"node-{seat.rank}: {seat.message}"
 
 
 def end(

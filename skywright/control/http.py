@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from compiler.problem import Exit, Problem, Problems
+from skywright.control import space
 from skywright.control.context import Control, log
 from skywright.control.nodes import Refused
 
@@ -79,8 +80,12 @@ def failed(_: Request, error: Exception) -> Response:
     return JSONResponse({"reason": found.detail}, found.status_code, headers=found.headers)
 
 
-def unstored(_: Request, error: Exception) -> Response:
-    """The disk is full or broken: the caller asks again later, a person is told why."""
+async def unstored(request: Request, error: Exception) -> Response:
+    """The disk is full (503) or broken (507): the caller asks again later, a person is told why."""
+    control = control_of(request)
+    if space.notice(control, error):
+        told = space.problem(control)
+        return JSONResponse({"problems": [told.to_data()], "reason": told.message}, 503)
     log.error("the store or a file could not be written: %s", error)
     problem = Problem(
         "control/store-unusable",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 
 from compiler.problem import Problems
-from skywright.control import deployment, operations
+from skywright.control import deployment, operations, retention, space
 from skywright.control.context import WORK, Control, log
 from skywright.control.rows import Deployment
 
@@ -16,19 +17,41 @@ FAST_S = 0.1
 """While an engine operation runs its events are looked at so often."""
 
 
+CLEAN_S = 600.0
+"""How often archives and folders that nobody needs are looked for; every removal looks too."""
+
 UNUSED_S = 1800.0
 """A control that nobody called and that has nothing to look after for so long ends by itself."""
 
 
 async def run(control: Control, stop: Callable[[], None]) -> None:
     """Until the bell is closed. What fails is logged and tried again at the next turn: all is level-triggered."""
+    cleaned = -CLEAN_S
     while not control.bell.closed:
+        if control.clock.steady() - cleaned > CLEAN_S:
+            cleaned = control.clock.steady()
+            _clean(control)
         count = control.bell.count(WORK)
+        _look_at_space(control)
         busy = await turn(control)
         if control.clock.steady() - control.used > UNUSED_S:
             log.info("nobody needs this control: it ends")
             stop()
         await control.bell.wait(WORK, count, FAST_S if busy else EVERY_S)
+
+
+def _look_at_space(control: Control) -> None:
+    try:
+        space.look(control)
+    except (OSError, sqlite3.Error) as error:
+        space.notice(control, error)
+
+
+def _clean(control: Control) -> None:
+    try:
+        retention.clean(control)
+    except (OSError, sqlite3.Error):
+        log.exception("what nobody needs could not be removed")
 
 
 async def turn(control: Control) -> bool:
@@ -42,15 +65,23 @@ async def turn(control: Control) -> bool:
 
 async def _step(control: Control, row: Deployment) -> None:
     try:
+        await _guarded(control, row)
+    except Exception as error:
+        if not space.notice(control, error):
+            log.exception("%s: this turn failed, the next one tries again", row.name)
+
+
+async def _guarded(control: Control, row: Deployment) -> None:
+    try:
         await deployment.step(control, row.uid)
         if row.uid in control.troubled:
             control.troubled.discard(row.uid)
             control.store.change(row, problem=None)
     except Problems as problems:
+        if space.is_full(problems):
+            raise
         problem = problems.problems[0]
         if row.uid not in control.troubled:
-            control.troubled.add(row.uid)
             control.store.change(row, problem=problem.to_data())
             control.tell(row, "problem", problem.message, problem=problem.to_data())
-    except Exception:
-        log.exception("%s: this turn failed, the next one tries again", row.name)
+            control.troubled.add(row.uid)

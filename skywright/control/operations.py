@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,35 @@ TRIES = 5
 """How often one operation is started when its process is killed again and again."""
 
 
+PASSPHRASES = {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"}
+"""Two ways to say one thing."""
+
+
 def env_scope(uid: str) -> str:
     """Where the vault keeps the PULUMI_* variables that a deployment's operations need."""
     return f"env:{uid}"
+
+
+def take_env(control: Control, uid: str, env: Mapping[str, str], *, afresh: bool = False) -> None:
+    """The newest caller's variables count. Who says nothing of a backend leaves the deployment's as it is.
+
+    `afresh`: the passphrase that was given before is forgotten even when the caller gives none.
+    """
+    known = {} if "PULUMI_BACKEND_URL" in env else control.vault.get(env_scope(uid))
+    if afresh or PASSPHRASES & env.keys():
+        known = {name: value for name, value in known.items() if name not in PASSPHRASES}
+    control.vault.put(env_scope(uid), {**known, **env})
+
+
+def keep_env(control: Control, uid: str) -> None:
+    """Remember the variables that fitted so far, for `put_env_back`."""
+    control.vault.put(f"{env_scope(uid)}:before", control.vault.get(env_scope(uid)))
+
+
+def put_env_back(control: Control, uid: str) -> None:
+    """A change was refused, perhaps for its caller's variables: those of before count again."""
+    control.vault.put(env_scope(uid), control.vault.get(f"{env_scope(uid)}:before"))
+    control.vault.forget(f"{env_scope(uid)}:before")
 
 
 def folder(control: Control, operation: Operation) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from compiler.problem import Problem, Problems
@@ -34,6 +34,7 @@ class RunOrder:
     body: dict[str, Any]
     secrets: dict[str, str]
     call: str | None = None
+    env: dict[str, str] = field(default_factory=dict)
 
     @property
     def digests(self) -> list[str]:
@@ -94,8 +95,16 @@ class Order:
             idle_s=None if keep else IDLE_S if idle is None else float(idle),
             down=bool(options.get("down", True)),
             retry=bool(options.get("retry_until_up")),
-            env=dict(data.get("env") or {}),
+            env=read_env(data),
         )
+
+
+def read_env(data: Mapping[str, Any]) -> dict[str, str]:
+    """The variables of whoever calls that its operations need. Raises TypeError or ValueError for others."""
+    env = dict(data.get("env") or {})
+    if not all(isinstance(item, str) for pair in env.items() for item in pair):
+        raise TypeError("env")
+    return env
 
 
 def read_order(data: Mapping[str, Any]) -> Order:
@@ -118,7 +127,7 @@ def read_order(data: Mapping[str, Any]) -> Order:
 def read_run(data: Mapping[str, Any]) -> RunOrder:
     """The run of an exec order. Problems control/bad-request."""
     try:
-        return RunOrder.from_data(data["run"])
+        return replace(RunOrder.from_data(data["run"]), env=read_env(data))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Problems(_incomplete(error)) from None
 

@@ -18,7 +18,7 @@ from skywright.control import VERSION, cost, desk, loss, view
 from skywright.control.chaos import strike
 from skywright.control.context import WORK, Control
 from skywright.control.http import bearer, control_of, data, stream
-from skywright.control.orders import read_order, read_run
+from skywright.control.orders import read_env, read_order, read_run
 from skywright.control.rows import Deployment, Event, Node, Run
 
 ORDER_BYTES = 32 * 2**20
@@ -199,13 +199,18 @@ async def autostop(request: Request) -> Response:
     idle = asked.get("idle_s")
     if idle is not None and not isinstance(idle, (int, float)):
         raise HTTPException(400, "idle_s is a number")
-    desk.autostop(control_of(request), request.path_params["name"], idle, bool(asked.get("down", True)))
-    return JSONResponse({})
+    name, down = request.path_params["name"], bool(asked.get("down", True))
+    return JSONResponse(desk.autostop(control_of(request), name, idle, down))
 
 
 async def down(request: Request) -> Response:
     asked = await data(request, ORDER_BYTES)
-    return JSONResponse(desk.down(control_of(request), request.path_params["name"], bool(asked.get("purge"))))
+    try:
+        env = read_env(asked)
+    except (TypeError, ValueError):
+        raise HTTPException(400, "env is an object of texts") from None
+    name, purge = request.path_params["name"], bool(asked.get("purge"))
+    return JSONResponse(desk.down(control_of(request), name, purge, env))
 
 
 async def chaos(request: Request) -> Response:

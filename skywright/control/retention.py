@@ -29,15 +29,22 @@ def _shed(control: Control, row: Deployment) -> None:
         shutil.rmtree(operations.folder(control, operation), ignore_errors=True)
     for node in control.store.find(Node, uid=row.uid):
         control.store.remove(NodeEvent, node=node.node)
-    control.store.remove(Secret, scope=operations.env_scope(row.uid))
+    scope = operations.env_scope(row.uid)
+    control.store.remove(Secret, scope=(scope, f"{scope}:before"))
 
 
-def archives(control: Control) -> None:
-    """Remove archives that no unfinished run of a living deployment refers to."""
+def clean(control: Control) -> None:
+    """Remove archives that no unfinished run of a living deployment needs, and folders of operations of the past."""
+    living = control.store.find(Deployment, ended=None)
     wanted = {
         item["digest"]
-        for living in control.store.find(Deployment, ended=None)
-        for run in control.store.find(Run, uid=living.uid, ended=None)
+        for row in living
+        for run in control.store.find(Run, uid=row.uid, ended=None)
         for item in run.body["files"]
     }
     control.blobs.keep_only(wanted, control.clock.now())
+    known = {one.id for row in living for one in control.store.find(Operation, uid=row.uid)}
+    root = control.folder / "operations"
+    for entry in list(root.iterdir()) if root.is_dir() else []:
+        if entry.name not in known and not control.operations.running(entry):
+            shutil.rmtree(entry, ignore_errors=True)

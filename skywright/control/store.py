@@ -188,6 +188,12 @@ def _where(where: Mapping[str, Any], kind: type[Row]) -> tuple[str, dict[str, An
 
 
 def _unusable(path: Path, error: sqlite3.Error) -> Problem:
+    if "disk is full" in str(error):
+        return Problem(
+            "machine/disk-full",
+            f"there is no space left for the control store {path}",
+            hint="free some space there, then run the command again",
+        )
     return Problem(
         "control/store-unusable",
         f"the control store {path} cannot be used: {error}",

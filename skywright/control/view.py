@@ -14,14 +14,15 @@ def deployment(control: Control, row: Deployment, *, measured: bool = False) -> 
     """The Deployment-dict of the client. `measured`: also walk the kept folder of a living one."""
     now = control.clock.now()
     nodes = control.store.find(Node, order="rank", uid=row.uid, revoked=None)
-    newest = control.store.first(Run, order="-run", uid=row.uid)
     turn = control.store.first(Run, order="run", uid=row.uid, ended=None)
+    newest = turn or control.store.first(Run, order="-ended -run", uid=row.uid)
     last = control.store.first(Event, order="-seq", uid=row.uid)
     idle = row.idle_since is not None and turn is None and row.ended is None and row.stage == "up"
+    blocked = row.blocked or (control.full if row.ended is None else None)
     return {
         "name": row.name,
         "project": row.project,
-        "state": state(row, nodes, turn),
+        "state": state(row, nodes, turn, blocked),
         "wanted": row.wanted,
         "where": row.place,
         "market": row.market,
@@ -34,8 +35,9 @@ def deployment(control: Control, row: Deployment, *, measured: bool = False) -> 
         "created": row.created,
         "up_s": (row.ended or now) - row.up_since if row.up_since else 0.0,
         "idle_s": now - row.idle_since if idle and row.idle_since is not None else None,
-        "autostop": None if row.keep or row.idle_s is None else {"idle_s": row.idle_s, "down": row.stop_down},
-        "blocked": row.blocked,
+        # Control gives nodes back by removing them: no cloud of ours stops one.
+        "autostop": None if row.keep or row.idle_s is None else {"idle_s": row.idle_s, "down": True},
+        "blocked": blocked,
         "last_event": {"at": last.at, "text": last.text} if last else None,
         "problem": row.problem,
         "run": run(control, newest) if newest else None,
@@ -43,18 +45,18 @@ def deployment(control: Control, row: Deployment, *, measured: bool = False) -> 
     }
 
 
-def state(row: Deployment, nodes: list[Node], turn: Run | None) -> str:
-    """One word for how it is."""
+def state(row: Deployment, nodes: list[Node], turn: Run | None, blocked: str | None) -> str:
+    """One word for how it is; `blocked` says why nothing goes on."""
     if row.ended is not None:
         return "gone"
     if row.stage == "failed":
         return "failed"
     if row.wanted == "gone":
         return "removing"
+    if blocked:
+        return "blocked"
     if row.stage == "pending":
         return "pending"
-    if row.blocked:
-        return "blocked"
     if row.stage == "provisioning":
         return "provisioning"
     if sum(node.state == "up" for node in nodes) < row.nodes_wanted:

@@ -7,7 +7,6 @@ what its folder says and never by memory, and it is gone only after its processe
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import os
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from compiler.problem import Problem, Problems
-from stacks.home import home, read_json, write_json
+from stacks.home import FULL, disk_full, home, read_json, write_json
 from stacks.process import Identity, alive, descendants, send
 from stacks.provider import addresses, agents, starting
 
@@ -339,12 +338,6 @@ def _disk() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in FULL:
             raise
-        raise Problems(
-            Problem(
-                "machine/disk-full",
-                f"no space left on the disk that holds {home()}",
-                hint="free some space there, or set SKYWRIGHT_HOME to a folder on another disk",
-            )
-        ) from error
+        raise Problems(disk_full(home())) from error

@@ -243,7 +243,9 @@ def _handlers(provider: Provider, grpc: Any) -> Any:
             except Refusal as refusal:
                 reason = str(refusal)
             except Problems as problems:
-                reason = "; ".join(f"[{each.code}] {each.message}" for each in problems.problems)
+                first = problems.problems[0]
+                hint = f"\nhint: {' '.join(first.hint.split())}" if first.hint else ""
+                reason = f"[{first.code}] {first.message}{hint}"
             except OSError as error:
                 reason = f"[cloud/node-not-started] {error}"
             return context.abort(grpc.StatusCode.UNKNOWN, reason)

@@ -84,7 +84,9 @@ def test_a_killed_shim_fails_the_run(control, node, kit):
     kit.until(lambda: control.log())
     os.kill(node.claim(), signal.SIGKILL)
     last = control.ended()
-    assert (last["phase"], last["message"]) == ("failed", "lost its shim")
+    assert last["phase"] == "failed"
+    assert last["message"].startswith("lost its shim: ")
+    assert "killed from outside, SIGKILL" in last["message"]
     assert control.whole_log() == b"here\n"
     kit.until(lambda: node.processes() == [])
     assert node.groups() == []
@@ -340,22 +342,65 @@ def test_without_control_groups_the_process_tree_is_killed(control, node, kit, m
     kit.until(lambda: node.processes() == [])
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs to mount a small disk")
-def test_a_full_disk_costs_log_bytes_and_nothing_else(control, node, kit, tmp_path):
-    """The agent lives, the run ends as it does, and the log says where bytes are missing."""
+DROPPED = re.compile(rb"\n\[skywright: ([\d,]+) bytes of output were dropped: disk full\]\n")
+
+
+def on_a_small_disk(node, tmp_path, size: str) -> None:
+    """The agent's folder is a file system of its own."""
     small = tmp_path / "small"
     small.mkdir()
-    mount = "mount -t tmpfs -o size=2m none " + str(small)
     node.manifest["state"] = str(small)
+    mount = f"mount -t tmpfs -o size={size} none {small}"
     node.prefix = ["unshare", "-m", "sh", "-c", f'{mount}; exec "$@"', "sh"]
+
+
+needs_a_small_disk = pytest.mark.skipif(os.geteuid() != 0, reason="needs to mount a small disk")
+
+
+@needs_a_small_disk
+def test_a_full_disk_waits_for_control_to_take_what_there_is(control, node, kit, tmp_path):
+    """Control answers, if late: the job is held up, and not a byte is lost."""
+    on_a_small_disk(node, tmp_path, "2m")
     control.refuse = [("/logs/", 503, {"Retry-After": "1"})] * 2
     control.want(kit.order("seq 1 700000; echo last; exit 3"))
     node.start()
     last = control.ended()
     assert (last["phase"], last["exit_code"]) == ("failed", 3)
+    assert "dropped_bytes" not in last
+    expected = "".join(f"{number}\n" for number in range(1, 700001)) + "last\n"
+    assert control.whole_log() == expected.encode()
+
+
+@needs_a_small_disk
+def test_a_full_disk_without_control_costs_log_bytes_and_says_how_many(control, node, kit, tmp_path):
+    """Nobody takes the log: the job goes on all the same, and every byte is in the log or in the count."""
+    on_a_small_disk(node, tmp_path, "2m")
+    control.refuse = [("/logs/", 503, {"Retry-After": "1"})] * 1000
+    written = 30 * 1_000_000
+    control.want(kit.order(f"head -c {written} /dev/zero | tr '\\0' x; exit 3"))
+    node.start()
+    last = control.ended(patience_s=40)
+    control.refuse.clear()
     log = control.whole_log()
-    assert b"bytes of output dropped, the disk was full]" in log
-    assert log.startswith(b"1\n2\n3\n")
+    dropped = [int(number.replace(b",", b"")) for number in DROPPED.findall(log)]
+    assert sum(dropped) == last["dropped_bytes"] > 0
+    assert len(DROPPED.sub(b"", log)) + sum(dropped) == written
+    assert last["exit_code"] == 3
+
+
+@needs_a_small_disk
+def test_a_job_told_to_end_is_not_held_up_by_a_full_disk(control, node, kit, tmp_path):
+    on_a_small_disk(node, tmp_path, "2m")
+    control.refuse = [("/logs/", 503, {"Retry-After": "1"})] * 1000
+    save = "trap 'head -c 9000000 /dev/zero; echo saved > ~/saved; exit 0' TERM; touch ~/there"
+    control.want(kit.order(f"{save}; while :; do sleep 0.01; done", grace_s=8))
+    node.start()
+    kit.until((node.home / "there").exists)
+    control.want(None)
+    last = control.ended()
+    assert last["exit_code"] == 0, "it was killed before it had saved"
+    assert (node.home / "saved").exists()
+    assert last["dropped_bytes"] > 0
 
 
 def test_nonsense_from_control_is_survived(control, node, kit):

@@ -102,6 +102,11 @@ class FakeOperations:
         self.requests: list[Request] = []
         self.problems: list[Problem] = []
         """What the next operations fail with."""
+        self.failure = "other"
+        self.resources = 0
+        """What a failing one leaves."""
+        self.names = ["lease"]
+        """Steps that an operation tells."""
         self.held = threading.Event()
         self.held.set()
         self.killed: set[Path] = set()
@@ -119,7 +124,9 @@ class FakeOperations:
     def read(self, folder: Path, offset: int) -> tuple[list[dict[str, Any]], int]:
         if offset or folder not in self._running:
             return [], offset
-        return [{"at": 1.0, "type": "step", "name": "lease", "status": "done", "seconds": 0.1}], 1
+        return [
+            {"at": 1.0, "type": "step", "name": name, "status": "done", "seconds": 0.1} for name in self.names
+        ], 1
 
     def running(self, folder: Path) -> bool:
         return folder in self._running and folder not in self.killed and folder not in self._results
@@ -143,7 +150,8 @@ class FakeOperations:
         result: dict[str, Any] = {"ok": True, "problem": None, "failure": None, "changes": {}, "steps": []}
         if self.problems:
             problem = self.problems.pop(0)
-            return {**result, "ok": False, "problem": problem.to_data(), "failure": "other", "nodes": []}
+            told = {"problem": problem.to_data(), "failure": self.failure, "resources": self.resources}
+            return {**result, **told, "ok": False, "nodes": []}
         there = self.cloud.of(request.spec.deployment)
         if request.kind is Kind.DESTROY:
             for node in there.values():
@@ -217,6 +225,11 @@ class FakeAgent(threading.Thread):
 
     def notice(self, seconds: float) -> None:
         self._noticed = seconds
+        self._hang_up()
+
+    def fail(self, message: str) -> None:
+        """The rank fails without an exit code, as the agent says when it cannot go on."""
+        self._enter("failed", message=message, log_bytes={})
         self._hang_up()
 
     def finish(self, code: int) -> None:

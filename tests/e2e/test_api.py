@@ -48,6 +48,9 @@ def test_two_tasks_side_by_side_from_launch_to_down(user: Sky) -> None:
     run = sky.stream_and_get(failed, said)
     assert (run["status"], run["exit_code"], said.getvalue()) == ("FAILED", 3, "größe\n")
 
+    with pytest.raises(sky.Problems, match="plan/does-not-fit"):
+        sky.launch(sky.Task(run="ls", resources=HERE, num_nodes=2), "one")
+
     said = io.StringIO()
     again = sky.exec(sky.Task(run="echo $WHO; echo last", envs={"WHO": "me"}), "one")
     assert again.stream(said)["status"] == "SUCCEEDED"

@@ -267,7 +267,7 @@ def test_secrets_reach_the_node_and_no_file(house: House, client: Client) -> Non
     agent = running(house, client, secrets={"TOKEN": canary}, env={"PULUMI_CONFIG_PASSPHRASE": passphrase})
     assert agent.desired is not None
     assert agent.desired["run"]["secrets"] == {"TOKEN": canary}
-    assert house.operations.requests[0].env == {"PULUMI_CONFIG_PASSPHRASE": passphrase}
+    assert house.operations.requests[0].env["PULUMI_CONFIG_PASSPHRASE"] == passphrase
 
     def searched() -> dict[str, bytes]:
         return {str(path): path.read_bytes() for path in house.home.rglob("*") if path.is_file()}
@@ -302,11 +302,11 @@ def test_a_full_disk_is_told_and_passes(
 
     with monkeypatch.context() as patched:
         patched.setattr(Logbook, "append", full)
-        assert agent.put_log(1, 1, "run", 0, b"hello")[0] == 507
+        assert agent.put_log(1, 1, "run", 0, b"hello")[0] == 503
         patched.setattr(Store, "add", lambda *_: full())
-        with pytest.raises(Problems, match="No space left") as told:
+        with pytest.raises(Problems, match="no space left") as told:
             client.execute("hello", order())
-        assert told.value.problems[0].code == "control/store-unusable"
+        assert told.value.problems[0].code == "machine/disk-full"
     assert agent.put_log(1, 1, "run", 0, b"hello") == (200, 5)
     assert client.execute("hello", order()) == {"run": 2}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -208,3 +209,27 @@ def test_small_answers_do_not_wait_for_acknowledgements(home: Path) -> None:
     with bind(0) as listening:
         # asyncio switches Nagle's algorithm off only on sockets that are named as TCP.
         assert listening.proto == socket.IPPROTO_TCP
+
+
+def test_without_space_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "small"
+    home.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", home], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("file systems cannot be mounted here")
+    try:
+        with pytest.raises(Problems) as refused:
+            Client.connect(home)
+        (home / "fill").write_bytes(b"")
+        with contextlib.suppress(OSError), open(home / "fill", "wb", buffering=0) as file:
+            while file.write(b"1" * 4096):
+                pass
+        with pytest.raises(Problems) as still:
+            Client.connect(home)
+    finally:
+        subprocess.run(["umount", "-l", home], check=True)
+    for found in (refused, still):
+        assert [problem.code for problem in found.value.problems] == ["machine/disk-full"]
+        assert found.value.exit is Exit.REFUSED

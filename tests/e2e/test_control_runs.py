@@ -254,6 +254,7 @@ def test_a_killed_operation_is_started_again(house: House) -> None:
 
 def test_failing_to_make_nodes_is_told_with_what_is_left(house: House) -> None:
     house.operations.problems = [Problem("engine/failed", "no room")]
+    house.operations.resources = 1
     client = house.open()
     client.launch(order())
     run = ended(client)
@@ -268,7 +269,8 @@ def test_failing_to_make_nodes_is_told_with_what_is_left(house: House) -> None:
 
 
 def test_retry_until_up_goes_on_trying(house: House) -> None:
-    house.operations.problems = [Problem("engine/failed", "no room")] * 2
+    house.operations.problems = [Problem("cloud/capacity", "no room")] * 2
+    house.operations.failure = "capacity"
     client = house.open()
     client.launch(order(retry_until_up=True))
     for tries in (1, 2):

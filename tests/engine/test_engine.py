@@ -164,7 +164,7 @@ URN = "urn:pulumi:s::p::aws:ec2/instance:Instance::node-{}"
     [
         ([(URN.format(1), "InsufficientCapacity in us-west-2c")], "", "cloud/capacity", Failure.CAPACITY),
         ([(URN.format(1), "the instance broke")], "", "engine/resource-failed", Failure.OTHER),
-        ([], "error: write /x/y: no space left on device", "engine/disk-full", None),
+        ([], "error: write /x/y: no space left on device", "machine/disk-full", None),
         ([], "error: getting secrets manager: incorrect passphrase", "engine/wrong-passphrase", None),
         ([], "error: something new", "engine/failed", None),
     ],
@@ -172,6 +172,17 @@ URN = "urn:pulumi:s::p::aws:ec2/instance:Instance::node-{}"
 def test_refusals_are_sorted(errors, text, code, failure):
     problem, sorted_as = refusal.problem(Refused("up", text), errors, Sorting)  # type: ignore[arg-type]
     assert (problem.code, sorted_as) == (code, failure)
+
+
+def test_what_our_provider_says_comes_out_once_as_it_was_said():
+    text = "InsufficientCapacity: desc = [machine/disk-full] no space left on the disk that holds /x\nhint: free some"
+    errors = [(URN.format(rank), f"{text}\n{text}") for rank in (0, 1)]
+    again = Refused("up", f"{text}\nno space left on device")
+    problem, sorted_as = refusal.problem(again, errors, Sorting)  # type: ignore[arg-type]
+    assert problem.code == "machine/disk-full"
+    assert problem.message == "node-0: no space left on the disk that holds /x (and 1 more)"
+    assert problem.hint == "free some"
+    assert sorted_as is Failure.CAPACITY
 
 
 def test_several_failing_resources_are_counted():

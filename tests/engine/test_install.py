@@ -192,3 +192,38 @@ def test_finding_imports_neither_pulumi_nor_the_network(empty):
 def test_the_engine_here_knows_its_version(cli):
     done = subprocess.run([cli.path, "version"], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == f"v{cli.version}"
+
+
+@pytest.mark.parametrize("ask", [install.find, install.ensure, install.ways])
+def test_a_cache_that_cannot_be_used_is_one_problem(empty, ask):
+    (empty / "cache").write_text("not a folder")
+    with pytest.raises(Problems) as refused:
+        ask()
+    (problem,) = refused.value.problems
+    assert problem.code == "machine/cache-unusable"
+    assert str(empty / "cache") in problem.message
+    assert "SKYWRIGHT_CACHE" in (problem.hint or "")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_another_users_cache_is_one_problem(empty):
+    (empty / "cache").mkdir(mode=0o700)
+    (empty / "cache" / "engine").mkdir()
+    os.seteuid(65534)
+    try:
+        with pytest.raises(Problems) as refused:
+            install.ensure()
+    finally:
+        os.seteuid(0)
+    assert refused.value.problems[0].code == "machine/cache-unusable"
+
+
+def test_the_ways_to_an_engine_are_told_without_trying_them(empty):
+    assert install.ways() == ()
+    fake_go(empty)
+    assert install.ways() == ("Go build",)
+    install.ensure()
+    assert install.ways() == ("cache", "Go build")
+    program(empty / "bin" / "pulumi", FAKE.format(version=install.VERSION))
+    assert install.ways() == ("PATH", "cache", "Go build")
+    assert len((empty / "built").read_text().splitlines()) == 1

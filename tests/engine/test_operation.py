@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -14,7 +13,7 @@ import pytest
 from desk import wait
 from killpoints import Killer, Point
 
-from stacks import engine, operate, process
+from stacks import backend, engine, operate, process
 
 pytestmark = pytest.mark.engine
 
@@ -93,7 +92,7 @@ def test_refresh_learns_that_a_node_is_gone(desk):
 
 def test_a_resource_that_fails_says_what_is_left_and_how_to_remove_it(desk):
     result = desk.run("up", desk.spec(agent="0000"))
-    assert result["problem"]["code"] == "cloud/not-found"
+    assert result["problem"]["code"] == "cloud/agent-missing"
     assert "node-0" in result["problem"]["message"]
     assert result["failure"] == "not-found"
     desk.well("up", desk.spec(1))
@@ -198,7 +197,14 @@ def test_a_backend_that_cannot_work_is_one_problem(desk, tmp_path: Path, code):
     for kind in ("preview", "up"):
         result = desk.run(kind, desk.spec(), env=PROBLEMS[code](tmp_path))
         assert result["problem"]["code"] == code
+        assert (result["resources"], result["problem"]["left_behind"]) == (0, None)
     assert desk.nodes() == []
+
+
+def test_a_wrong_passphrase_before_anything_exists_leaves_nothing_behind(desk, tmp_path: Path):
+    result = desk.run("up", desk.spec(), env={"PULUMI_CONFIG_PASSPHRASE_FILE": str(tmp_path / "absent")})
+    assert not result["ok"]
+    assert (result["resources"], result["problem"]["left_behind"]) == (0, None)
 
 
 def test_a_wrong_passphrase_is_told(desk):
@@ -236,18 +242,57 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-def test_a_full_disk_is_told_and_with_space_it_goes_on(small_disk: Path, desk):
-    desk.well("preview", desk.spec())
-    ballast = small_disk / "ballast"
-    with contextlib.suppress(OSError), open(ballast, "wb") as file:
-        while True:
-            file.write(b"x" * 4096)
-            file.flush()
-    result = desk.run("up", desk.spec())
-    assert result["problem"]["code"] in ("engine/disk-full", "cloud/capacity"), result["problem"]
+def fill(disk: Path, free: int) -> Path:
+    """Leave `free` bytes; the file to remove for the rest."""
+    ballast = disk / "ballast"
+    facts = os.statvfs(disk)
+    ballast.write_bytes(b"x" * max(0, facts.f_bavail * facts.f_frsize - free))
+    return ballast
+
+
+@pytest.mark.parametrize("free", [0, 32768])
+def test_a_full_disk_is_one_problem_and_does_not_keep_nodes_from_being_removed(
+    small_disk: Path, desk, free: int
+):
+    desk.well("up", desk.spec())
+    ballast = fill(small_disk, free)
+    problem = desk.run("up", desk.spec(2))["problem"]
+    assert problem["code"] == "machine/disk-full"
+    assert str(small_disk) in problem["message"]
+    assert "SKYWRIGHT_HOME" in problem["hint"]
     ballast.unlink()
-    assert len(desk.well("up", desk.spec())["nodes"]) == 1
-    assert len(desk.nodes()) == 1
+    fill(small_disk, free)
+    assert desk.well("destroy", desk.spec())["resources"] == 0
+    assert desk.nodes() == []
+    ballast.unlink()
+    assert desk.well("up", desk.spec(2))["changes"] == {"create": 2}
+
+
+def test_a_state_that_was_cut_off_by_a_full_disk_is_put_back(desk):
+    """What the engine does there: it puts what it could write of the state in the place of the whole one."""
+    before = desk.well("up", desk.spec())["nodes"]
+    path = desk.state / ".pulumi" / "stacks" / "proj" / "train-local.json"
+    backend.keep(desk.state, "proj", "train-local")
+    content = path.read_bytes()
+    draft = path.with_suffix(".draft")
+    draft.write_bytes(content[: len(content) // 2])
+    draft.replace(path)
+    assert desk.well("up", desk.spec(2))["nodes"][0] == before[0]
+    assert not list((desk.state / ".skywright" / "kept").iterdir())
+
+
+def test_what_a_node_could_not_be_made_for_is_said_once_in_our_words(desk):
+    folder = desk.begin("up", desk.spec(2, agent="absent"))
+    result = desk.ended(folder)
+    told = [
+        e["text"] for e in operate.read(folder, 0)[0] if e["type"] == "diagnostic" and "absent" in e["text"]
+    ]
+    assert told == ["the agent absent that this stack was compiled with is not on this machine"]
+    assert result["problem"]["code"] == "cloud/agent-missing"
+    assert result["problem"]["message"].count("absent") == 1
+    assert "rpc error" not in json.dumps(result["problem"])
+    assert result["failure"] == "not-found"
+    assert (result["resources"], result["problem"]["left_behind"]) == (0, None)
 
 
 def test_a_moved_interpreter_refreshes_the_provider_in_the_cache(desk):

@@ -100,3 +100,11 @@ def test_what_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
     with pytest.raises(Problems) as caught:
         pack(tmp_path / "nothing", tmp_path / "out")
     assert caught.value.problems[0].code == "task/unreadable-file"
+
+
+def test_pipes_and_sockets_are_named(tmp_path: Path) -> None:
+    root = tree(tmp_path / "root", {"a.py": "x"})
+    os.mkfifo(root / "events")
+    packed = pack(root, tmp_path / "out")
+    assert packed.skipped == ("events",)
+    assert names(packed.path) == ["a.py"]

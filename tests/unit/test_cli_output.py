@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,3 +64,14 @@ def test_a_new_attempt_begins_on_a_line_of_its_own() -> None:
     output.write(0, 1, b"half")
     output.write(0, 2, b"again\n")
     assert stream.getvalue() == b"half\nagain\n"
+
+
+def test_a_closing_line_begins_on_a_line_of_its_own() -> None:
+    code = (
+        "import sys; from skywright.cli.output import Output; o = Output(1); o.write(0, 1, b'no newline');"
+        "o.end(); o.break_line(); o.break_line(); print('done', file=sys.stderr)"
+    )
+    together = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert together.stdout == b"no newline\ndone\n"
+    apart = subprocess.run([sys.executable, "-c", code], capture_output=True)
+    assert (apart.stdout, apart.stderr) == (b"no newline", b"done\n")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from compiler.problem import Place, Problem
 from skywright.cli.program import main
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +60,40 @@ def test_plain_invoke_runs_verbs_and_keeps_exit_codes(tmp_path: Path) -> None:
     )
     assert done.returncode == 2, done.stderr
     assert "error[task/" in done.stderr
+
+
+@pytest.mark.parametrize("words", [("up", "--help"), ("launch", "-h"), ("validate", "--help")])
+def test_plain_invoke_helps_instead_of_acting(words: tuple[str, ...]) -> None:
+    done = subprocess.run([sys.executable, "-m", "invoke", *words], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Usage: invoke " in done.stdout or "Usage: invoke [--core-opts]" in done.stdout
+    assert not (Path(os.environ["SKYWRIGHT_HOME"]) / "control").exists()
+
+
+def test_an_entry_that_looks_like_a_flag_is_refused() -> None:
+    done = sky("up", "--", "--hlep")
+    assert done.returncode == 2
+    assert "error[usage/not-an-entry]: `--hlep`" in done.stderr
+
+
+def test_files_that_cannot_be_task_files(tmp_path: Path) -> None:
+    (tmp_path / "hello.yaml").write_text("run: echo\n")
+    with open(tmp_path / "big.yaml", "wb") as file:
+        file.truncate(7 * 1024 * 1024)
+    assert "the file has 7.0 MiB" in sky("validate", "big.yaml", cwd=tmp_path).stderr
+    assert f"did you mean `{Path('hello.yaml')}`" in sky("validate", "helo.yaml", cwd=tmp_path).stderr
+    assert "did you mean" not in sky("validate", "train.yaml", cwd=tmp_path).stderr
+    folder = sky("up", ".", cwd=tmp_path).stderr
+    assert "`.` is a folder" in folder
+    assert "did you mean" not in folder
+
+
+def test_the_caret_stands_below_wide_letters(tmp_path: Path) -> None:
+    (tmp_path / "t.yaml").write_text("run: echo\nresources: {labels: {a: 日本}, cpus: many}\n")
+    said = sky("validate", "t.yaml", cwd=tmp_path).stderr.splitlines()
+    number = next(index for index, line in enumerate(said) if line.strip().startswith("^"))
+    line, caret = said[number - 1], said[number]
+    assert caret.index("^") == line.index("many") + 2  # two wide letters stand before it
 
 
 def test_unknown_verb_suggests() -> None:
@@ -124,6 +159,33 @@ def test_compile_is_repeatable_and_spares_folders_of_others(tmp_path: Path) -> N
     assert sky("compile", "t.yaml", "--out", "out", cwd=tmp_path).returncode == 0
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
     assert str(tmp_path).encode() not in b"".join(before.values())
+
+
+def test_compile_gives_everybody_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from stacks import local
+
+    monkeypatch.delenv("SKYWRIGHT_PROJECT", raising=False)
+    task = tmp_path / "t.yaml"
+    task.write_text("run: echo\nnum_nodes: 2\nresources: {infra: local, cpus: 1+}\n")
+    folders = []
+    for user, cpus, free in (("ada", 2, 50), ("bob", 64, 900)):
+        home = tmp_path / user
+        home.mkdir()
+        monkeypatch.setenv("HOME", str(home))
+        monkeypatch.setenv("SKYWRIGHT_HOME", str(home / "sky"))
+        monkeypatch.setenv("LOGNAME", user)
+        monkeypatch.setattr(local.os, "cpu_count", lambda cpus=cpus: cpus)
+        monkeypatch.setattr(local, "_memory_gb", lambda cpus=cpus: 4.0 * cpus)
+        disk = os.statvfs_result((4096, 4096, 10**9, 10**9, free * 10**9 // 4096, 0, 0, 0, 0, 255))
+        monkeypatch.setattr(local.os, "statvfs", lambda _, disk=disk: disk)
+        assert main(["compile", str(task), "--out", str(home / "out")]) == 0
+        folders.append({path.name: path.read_bytes() for path in (home / "out").iterdir()})
+    assert folders[0] == folders[1]
+    plan = json.loads(folders[0]["plan.json"])
+    assert plan["project"] == "skywright"
+    offer = plan["placements"][0]["offer"]
+    assert offer["cpus"] == 1
+    assert not {"memory_gb", "disk_gb"} & offer.keys()
 
 
 def test_compile_needs_no_secret_and_every_env(tmp_path: Path) -> None:
@@ -212,3 +274,70 @@ def test_flags_of_fields_reach_every_alternative(tmp_path: Path, capsys: pytest.
     assert "(given on the command line)" in capsys.readouterr().err
     assert main(["explain", str(path), "--git-ref", "v1"]) == 2
     assert "--git-url" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_a_full_disk_is_not_our_bug() -> None:
+    for line in ("status", "explain --json examples/hello.yaml"):
+        done = subprocess.run(
+            ["bash", "-c", f"'{sys.executable}' -m skywright.cli {line} > /dev/full"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 4, done.stderr
+        assert "error[machine/cannot-write]" in done.stderr
+        assert "our bug" not in done.stderr
+        assert "Exception ignored" not in done.stderr
+
+
+def test_what_is_wrong_in_amounts_is_told_with_the_rest(tmp_path: Path) -> None:
+    (tmp_path / "t.yaml").write_text(
+        "run: echo\nnum_nodes: none\nresources:\n  cpus: many\n  memory: 4QB\n  colour: red\n"
+    )
+    told = json.loads(sky("validate", "t.yaml", "--json", cwd=tmp_path).stdout)
+    assert [one["line"] for one in told["files"][0]["problems"]] == [2, 4, 5, 6]
+
+
+@pytest.mark.parametrize("folder", ["/etc", "/usr/", "/var", "/tmp", "/home", "/root", "/bin"])
+def test_a_folder_of_the_system_keeps_no_checkpoints(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "t.yaml").write_text(f"run: echo\ncheckpoint: {folder}\n")
+    done = sky("validate", "t.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "error[task/wrong-value]" in done.stderr
+    (tmp_path / "t.yaml").write_text(f"run: echo\ncheckpoint: {folder}/mine\n")
+    assert sky("validate", "t.yaml", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("port", ["abc", "0", "70000", "-1", "²"])
+def test_a_port_that_is_none_is_told_before_anything_starts(port: str) -> None:
+    done = sky("exec", "x", "echo", env={"SKYWRIGHT_CONTROL_PORT": port})
+    assert done.returncode == 2
+    assert "error[usage/bad-port]" in done.stderr
+
+
+def test_check_promises_no_engine_that_nobody_can_get(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("SKYWRIGHT_CACHE", str(tmp_path / "cache"))
+    main(["check"])
+    said = capsys.readouterr().out
+    assert "with Go, once there is one on PATH" in said
+    assert "put it on PATH" in said
+
+
+def test_hints_name_the_program_that_was_called(capsys: pytest.CaptureFixture[str]) -> None:
+    from skywright.cli import screen
+
+    place = Place("t.yaml", 1, 1, "run: skywright up `invoke x`", 3)
+    screen.PROGRAM = "./invoke"
+    try:
+        hint, left = "`skywright down x` first", "node-0; remove: invoke down x"
+        screen.problem(Problem("task/wrong-value", "no", place, hint, left))
+    finally:
+        screen.PROGRAM = "skywright"
+    said = capsys.readouterr().err
+    assert "hint: `./invoke down x` first" in said
+    assert "remove: ./invoke down x" in said
+    assert "run: skywright up `invoke x`" in said

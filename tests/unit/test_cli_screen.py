@@ -171,7 +171,7 @@ def test_the_project_is_found_upwards(tmp_path: Path, monkeypatch: pytest.Monkey
     deep = tmp_path / "a" / "b"
     deep.mkdir(parents=True)
     monkeypatch.chdir(deep)
-    assert settings.project().startswith("skywright-")
+    assert settings.project() == "skywright"
     (tmp_path / ".skywright.yaml").write_text("project: nlp\n")
     assert settings.project() == "nlp"
     monkeypatch.setenv("SKYWRIGHT_PROJECT", "vision")

@@ -164,7 +164,7 @@ class Life:
                 if agent.rank == 1 and agent.phase == "running":
                     agent.notice(30)
         if run and run.ended and row.wanted == "up":
-            desk.down(control, self.name, purge=False)
+            desk.down(control, self.name, False, {})
         await loop.turn(control)
         self.cloud.of(self.name)  # never two nodes of one rank
         for agent in list(self.cloud.agents.values()):

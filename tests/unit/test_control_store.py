@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from compiler.problem import Problems
+from skywright.control import desk, loop, space, view
+from skywright.control.context import Control
+from skywright.control.orders import read_order
 from skywright.control.rows import ROWS, Deployment, Event, Node, Run
 from skywright.control.schema import MIGRATIONS
 from skywright.control.store import Store
 from skywright.control.vault import Vault
+from tests.e2e.control_fakes import FakeCloud, FakeOperations, order
 
 
 @pytest.fixture
@@ -163,3 +169,36 @@ def test_secrets_are_sealed(tmp_path: Path, store: Store) -> None:
     (tmp_path / "secrets.key").write_bytes(b"A" * 43 + b"=")
     with pytest.raises(Problems, match="control/secrets-key"):
         Vault(store, tmp_path / "secrets.key").get("run:u:2")
+
+
+def fill(control: Control, row: Deployment, size: int) -> None:
+    for _ in range(1000):
+        control.tell(row, "step", "x" * size)
+
+
+def test_a_full_store_is_noticed_and_work_goes_on_when_there_is_space(tmp_path: Path) -> None:
+    cloud = FakeCloud()
+    operations = FakeOperations(cloud, lambda *_: SimpleNamespace(start=lambda: None))  # type: ignore[arg-type, return-value]
+    control = Control(tmp_path, operations, lambda _: cloud)  # type: ignore[arg-type, return-value]
+    desk.launch(control, read_order(order()))
+    [pages] = control.store._db.execute("PRAGMA page_count").fetchone()
+    control.store._db.execute(f"PRAGMA max_page_count={pages}")
+    row = control.store.find(Deployment)[0]
+    for size in (1000, 100, 1):
+        with pytest.raises(sqlite3.Error) as full:
+            fill(control, row, size)
+        assert space.is_full(full.value)
+    for _ in range(20):
+        asyncio.run(loop.turn(control))
+        if control.full:
+            break
+    assert control.full
+    assert view.deployment(control, row)["state"] == "blocked"
+    control.store._db.execute("PRAGMA max_page_count=100000")
+    space.look(control)
+    asyncio.run(loop.turn(control))
+    asyncio.run(loop.turn(control))
+    assert control.full is None
+    row = control.store.find(Deployment)[0]
+    assert (row.stage, view.deployment(control, row)["blocked"]) == ("up", None)
+    control.store.close()

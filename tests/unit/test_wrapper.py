@@ -164,3 +164,10 @@ def test_python_home_of_the_caller_does_no_harm(checkout: Checkout) -> None:
     checkout.env["PYTHONHOME"] = "/nowhere"
     assert checkout.run("up")[0].endswith("['up']\n")
     assert os.path.isdir(checkout.folder / ".venv")
+
+
+def test_a_checkout_that_cannot_be_written_is_told(checkout: Checkout) -> None:
+    (checkout.folder / ".venv.lock").mkdir()  # root may write everywhere, and into no folder as a file
+    out, err = checkout.run("up", code=4)
+    assert out == ""
+    assert f"nothing can be written in {checkout.folder}" in err

@@ -1,0 +1,98 @@
+"""Whether living nodes are enough for a new task: what it asks beside what their stack says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from compiler.needs import Requirements
+from compiler.offer import Market, Offer
+from compiler.problem import Place
+from compiler.spec import StackSpec
+from compiler.task import Task
+
+_ROUNDING = 1e-6
+
+PLACE = ("cloud", "region", "zone")
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """One field of the file that living nodes do not meet: what is asked, and what they have, for people."""
+
+    field: str
+    asked: str
+    has: str
+
+    @property
+    def says(self) -> str:
+        return f"`{self.field}` asks for {self.asked}, and its nodes have {self.has}"
+
+
+def misfits(
+    task: Task, spec: StackSpec, machine: Offer | None = None, *, market_asked: bool = False
+) -> tuple[Misfit, ...]:
+    """What of the task the nodes of `spec` do not meet; empty when it fits. Of alternatives, the nearest counts.
+
+    A node without a limit in its spec has all of `machine` (of any size when that is None). The market counts
+    when the file says `use_spot`, or with `market_asked`.
+    """
+    nodes = []
+    if task.num_nodes > spec.nodes:
+        nodes.append(Misfit("num_nodes", str(task.num_nodes), str(spec.nodes)))
+    asked = market_asked or _says_market(task)
+    found = [tuple(_of(one, spec, machine, asked)) for one in task.options]
+    return (*nodes, *min(found, key=len))
+
+
+def kept(task: Task, spec: StackSpec) -> StackSpec:
+    """The living spec for a task that fits: only labels that the task gives differ, and they change in place."""
+    labels = task.requirements.labels
+    return replace(spec, labels=dict(sorted(labels.items()))) if labels else spec
+
+
+def place(task: Task, misfit: Misfit) -> Place | None:
+    """Where the file says it."""
+    if misfit.field == "num_nodes":
+        return task.place("num_nodes")
+    names = (misfit.field, "infra") if misfit.field in PLACE else (misfit.field,)
+    for name in names:
+        if task.source is not None and task.source.place(("resources", name)):
+            return task.place("resources", name)
+    return None
+
+
+def _of(wanted: Requirements, spec: StackSpec, machine: Offer | None, market_asked: bool) -> Iterator[Misfit]:
+    for name in PLACE:
+        asked, has = getattr(wanted, name), getattr(spec, name)
+        if asked is not None and asked != has:
+            yield Misfit(name, asked, has or "none")
+    if wanted.instance_type is not None and wanted.instance_type != spec.instance_type:
+        yield Misfit("instance_type", wanted.instance_type, spec.instance_type)
+    card, there = wanted.accelerator, spec.accelerator
+    if card and (there is None or there.name != card.name or there.count < card.count):
+        yield Misfit("accelerators", str(card), str(there) if there else "none")
+    cpus = spec.cpus if spec.cpus is not None or machine is None else machine.cpus
+    memory = spec.memory_gb if spec.memory_gb is not None or machine is None else machine.memory_gb
+    if wanted.cpus and cpus is not None and wanted.cpus.value > cpus + _ROUNDING:
+        yield Misfit("cpus", str(wanted.cpus), f"{cpus:g}")
+    if wanted.memory_gb and memory is not None and wanted.memory_gb.value > memory + _ROUNDING:
+        yield Misfit("memory", f"{wanted.memory_gb} GB", f"{memory:g} GB")
+    if wanted.disk_gb and spec.disk_gb is not None and wanted.disk_gb > spec.disk_gb + _ROUNDING:
+        yield Misfit("disk_size", f"{wanted.disk_gb:g} GB", f"{spec.disk_gb:g} GB")
+    spot = spec.market is Market.SPOT
+    if market_asked and wanted.use_spot != spot:
+        yield Misfit("use_spot", str(wanted.use_spot).lower(), str(spot).lower())
+
+
+def _says_market(task: Task) -> bool:
+    """Not saying `use_spot` is no wish for on-demand: what lives already is taken as it is."""
+    if any(one.use_spot for one in task.options):
+        return True
+    if task.source is None or not isinstance(task.source.data, dict):
+        return False
+    resources = task.source.data.get("resources")
+    if not isinstance(resources, dict):
+        return False
+    several = [*(resources.get("any_of") or ()), *(resources.get("ordered") or ())]
+    return any(isinstance(one, dict) and one.get("use_spot") is not None for one in (resources, *several))

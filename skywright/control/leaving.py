@@ -1,0 +1,169 @@
+"""A deployment's way out: its run, a running operation, then the engine; or just forgetting what never existed."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Iterable
+from typing import Any
+
+from skywright.control import operations, retention, words
+from skywright.control.context import Control, log
+from skywright.control.cost import spent
+from skywright.control.desired import current_run
+from skywright.control.nodes import fence
+from skywright.control.progress import kept_folder, measure
+from skywright.control.rows import Deployment, Node, Operation
+from stacks.operate import Kind
+
+AGAIN_S = 60.0
+"""A removal that nobody asked for (autostop) and that was refused is tried again after so long."""
+
+Result = dict[str, Any]
+
+
+async def step(control: Control, deployment: Deployment, operation: Operation | None) -> None:
+    """On the way out: the run first, then a running `up`, then the engine takes everything away."""
+    if operation is not None:
+        if operation.kind != Kind.DESTROY.value and operation.id not in control.told_to_stop:
+            control.told_to_stop.add(operation.id)
+            control.operations.stop(operations.folder(control, operation))
+        return
+    if deployment.stage == "failed" or current_run(control, deployment.uid) is not None:
+        return
+    if await _never_existed(control, deployment):
+        with control.store.together():
+            if control.store.change(deployment, when={"wanted": "gone", "ended": None}, stage="removing"):
+                gone(control, deployment)
+        return
+    with control.store.together():
+        if control.store.change(
+            deployment, when={"stage": deployment.stage, "wanted": "gone"}, stage="removing"
+        ):
+            operations.intend(control, deployment, Kind.DESTROY)
+
+
+async def nothing_made(control: Control, deployment: Deployment, results: Iterable[Result]) -> bool:
+    """Did every operation (`results`) fail before it made a resource, and does the cloud list no node either?"""
+    if deployment.applied is not None or control.store.first(Node, uid=deployment.uid):
+        return False
+    if any(found["ok"] or found["nodes"] or found.get("resources") != 0 for found in results):
+        return False
+    cloud = control.cloud(deployment.cloud)
+    try:
+        facts = await asyncio.to_thread(cloud.inventory, deployment.project)
+    except Exception:
+        log.exception("%s: the cloud could not be asked what exists", deployment.name)
+        return False
+    return all(item.deployment != deployment.name for item in facts)
+
+
+def stack_made(control: Control, operation: Operation) -> bool:
+    """Did the operation come as far as making its stack in the state backend?"""
+    events, _ = control.operations.read(operations.folder(control, operation), 0)
+    return any(event.get("name") == "init" and event.get("status") == "done" for event in events)
+
+
+async def _never_existed(control: Control, deployment: Deployment) -> bool:
+    past = control.store.find(Operation, uid=deployment.uid)
+    if not past or any(stack_made(control, one) for one in past):
+        return False
+    return await nothing_made(control, deployment, [one.result for one in past if one.result is not None])
+
+
+async def sweep(control: Control, deployment: Deployment) -> None:
+    """Remove what exists in the cloud beside the engine's state: a killed create may have left it.
+
+    A purge goes on when the cloud refuses; the timeline says what it left.
+    """
+    cloud = control.cloud(deployment.cloud)
+    left: list[str] = []
+    try:
+        for facts in await asyncio.to_thread(cloud.inventory, deployment.project):
+            if facts.deployment != deployment.name:
+                continue
+            log.warning("%s: %s exists beside the stack, removing it", deployment.name, facts.node)
+            try:
+                await asyncio.to_thread(cloud.remove, facts.node)
+            except Exception as error:
+                if not deployment.purge:
+                    raise
+                left.append(f"{facts.node} could not be removed: {error}")
+    except Exception as error:
+        if not deployment.purge:
+            raise
+        left.append(f"the cloud could not be asked what exists: {error}")
+    for text in left:
+        control.tell(deployment, "problem", text)
+
+
+def ended(control: Control, deployment: Deployment, operation: Operation, result: Result) -> None:
+    """Apply the result of a destroy. A purge ends with the deployment forgotten, whatever the engine says."""
+    if result["ok"]:
+        gone(control, deployment)
+    elif deployment.purge and operation.purge:
+        why = (result["problem"] or {}).get("message", "it failed")
+        stack = operation.spec["stack"]
+        control.tell(
+            deployment, "problem", f"the engine refused: {why}; what its state holds of {stack} is forgotten"
+        )
+        gone(control, deployment)
+    elif deployment.purge:
+        control.store.change(deployment, stage="up")  # asked for while this one ran: again, as a purge
+    else:
+        _refused(control, deployment, result)
+
+
+def gone(control: Control, deployment: Deployment) -> None:
+    """Nothing of it exists any more."""
+    now = control.clock.now()
+    for node in control.store.find(Node, uid=deployment.uid, revoked=None):
+        fence(control, deployment, node, "its deployment was removed", state="gone")
+    kept = _kept(control, deployment)
+    control.store.change(deployment, ended=now, stage="gone", problem=None, blocked=None, kept=kept)
+    text = f"{deployment.name} removed · ${spent(control, deployment):.2f}"
+    if kept:
+        text += (
+            f" · its checkpoints stay in {kept['path']} ({words.few(kept['files'], 'file')},"
+            f" {words.size(kept['bytes'])})"
+        )
+    control.tell(deployment, "removed", text, kept=kept)
+    retention.forget(control, deployment)
+    retention.clean(control)
+
+
+def _kept(control: Control, deployment: Deployment) -> dict[str, Any] | None:
+    """What stays of the checkpoints; a purge leaves nothing."""
+    folder = kept_folder(control, deployment)
+    if folder is None or not folder.is_dir():
+        return None
+    if deployment.purge:
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+    found = measure(folder)
+    return found if found["files"] else None
+
+
+def _refused(control: Control, deployment: Deployment, result: Result) -> None:
+    """Whole nodes live on as they were; of what is half removed only the rest can be removed."""
+    problem = dict(result["problem"] or {"code": "engine/failed", "message": "the engine operation failed"})
+    problem["left_behind"] = (
+        problem.get("left_behind")
+        or f"stack {deployment.spec['stack']} of `{deployment.name}`; `skywright down {deployment.name}` tries again"
+    )
+    now = control.clock.now()
+    living = control.store.find(Node, uid=deployment.uid, revoked=None, state="up")
+    touched = any(count for what, count in result["changes"].items() if what != "same")
+    if deployment.applied is not None and len(living) == deployment.nodes_wanted and not touched:
+        control.store.change(
+            deployment,
+            wanted="up",
+            stage="up",
+            leaving=None,
+            idle_since=now,
+            retry_at=now + AGAIN_S,
+            problem=problem,
+        )
+    else:
+        control.store.change(deployment, stage="failed", problem=problem)
+    control.tell(deployment, "problem", str(problem["message"]), problem=problem)
