@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from compiler.needs import Requirements
 from compiler.offer import Market, Offer
 from compiler.problem import Place
+from compiler.quantity import Quantity
 from compiler.spec import StackSpec
 from compiler.task import Task
 
@@ -74,15 +75,23 @@ def _of(wanted: Requirements, spec: StackSpec, machine: Offer | None, market_ask
         yield Misfit("accelerators", str(card), str(there) if there else "none")
     cpus = spec.cpus if spec.cpus is not None or machine is None else machine.cpus
     memory = spec.memory_gb if spec.memory_gb is not None or machine is None else machine.memory_gb
-    if wanted.cpus and cpus is not None and wanted.cpus.value > cpus + _ROUNDING:
+    if _off(wanted.cpus, cpus, wanted.exact):
         yield Misfit("cpus", str(wanted.cpus), f"{cpus:g}")
-    if wanted.memory_gb and memory is not None and wanted.memory_gb.value > memory + _ROUNDING:
+    if _off(wanted.memory_gb, memory, wanted.exact):
         yield Misfit("memory", f"{wanted.memory_gb} GB", f"{memory:g} GB")
     if wanted.disk_gb and spec.disk_gb is not None and wanted.disk_gb > spec.disk_gb + _ROUNDING:
         yield Misfit("disk_size", f"{wanted.disk_gb:g} GB", f"{spec.disk_gb:g} GB")
     spot = spec.market is Market.SPOT
     if market_asked and wanted.use_spot != spot:
         yield Misfit("use_spot", str(wanted.use_spot).lower(), str(spot).lower())
+
+
+def _off(asked: Quantity | None, has: float | None, exact: bool) -> bool:
+    """Is there less than asked, or with `exact` more?"""
+    if asked is None or has is None:
+        return False
+    more = exact and not asked.at_least and asked.value < has - _ROUNDING
+    return more or asked.value > has + _ROUNDING
 
 
 def _says_market(task: Task) -> bool:

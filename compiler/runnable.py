@@ -46,8 +46,6 @@ RESOURCES: dict[str, str] = {
     "accelerator_memory": "accelerators are not found by their memory yet; name one, such as `A100-80GB:1`",
     "accelerator_args": "arguments of TPUs are not passed on yet",
     "memory_per_cpu": "memory by the number of vCPUs is not planned yet; write gigabytes",
-    "exact": "plans take the next larger machine where none fits exactly",
-    "instance_type": "machine types are not chosen by name yet; say what the machine needs",
     "max_hourly_cost": "a highest price is not kept by plans yet",
     "disk_tier": "disks have one speed yet",
     "network_tier": "networks have one speed yet",

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from pathlib import Path
 
 from compiler.problem import Problem, Problems
@@ -22,11 +22,6 @@ class Blobs:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._ordered: set[str] = set()
-
-    def ordered(self, digests: Iterable[str]) -> None:
-        """The order that they were sent for has come: only its run keeps them from now on."""
-        self._ordered |= set(digests)
 
     def path(self, digest: str) -> Path:
         """Raises Problems for what is no digest."""
@@ -38,7 +33,6 @@ class Blobs:
         """Which of them are not here. Those that are count as fresh: whoever asks is about to refer to them."""
         absent = []
         for digest in digests:
-            self._ordered.discard(digest)
             try:
                 os.utime(self.path(digest))
             except FileNotFoundError:
@@ -68,17 +62,19 @@ class Blobs:
                     )
                 )
             os.replace(partial, path)
-            self._ordered.discard(digest)
         finally:
             partial.unlink(missing_ok=True)
 
-    def keep_only(self, wanted: Collection[str], now: float) -> int:
-        """Remove all others but the fresh ones, and what broken uploads left; returns how many went."""
+    def keep_only(self, wanted: Collection[str], ordered: Mapping[str, float], now: float) -> int:
+        """Remove all others but the fresh ones, and what broken uploads left; returns how many went.
+
+        `ordered`: when an order last referred to an archive. One that nobody asked for since is not fresh.
+        """
         removed = 0
         for entry in list(os.scandir(self._root)) if self._root.is_dir() else []:
-            fresh = entry.name not in self._ordered and entry.stat().st_mtime >= now - FRESH_S
+            asked = entry.stat().st_mtime
+            fresh = asked >= now - FRESH_S and asked > ordered.get(entry.name, 0.0)
             if entry.name not in wanted and not fresh:
-                self._ordered.discard(entry.name)
                 Path(entry.path).unlink(missing_ok=True)
                 removed += 1
         return removed

@@ -214,7 +214,6 @@ def _files_are_here(control: Control, order: RunOrder) -> None:
 
 
 def _queue(control: Control, row: Deployment, order: RunOrder) -> int:
-    control.blobs.ordered(order.digests)
     number = control.store.highest(Run, "run", uid=row.uid) + 1
     ahead = len(control.store.find(Run, uid=row.uid, ended=None))
     control.store.add(

@@ -42,7 +42,9 @@ def clean(control: Control) -> None:
         for run in control.store.find(Run, uid=row.uid, ended=None)
         for item in run.body["files"]
     }
-    control.blobs.keep_only(wanted, control.clock.now())
+    past = control.store.find(Run, order="submitted")
+    ordered = {item["digest"]: run.submitted for run in past for item in run.body["files"]}
+    control.blobs.keep_only(wanted, ordered, control.clock.now())
     known = {one.id for row in living for one in control.store.find(Operation, uid=row.uid)}
     root = control.folder / "operations"
     for entry in list(root.iterdir()) if root.is_dir() else []:

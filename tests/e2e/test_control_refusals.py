@@ -200,9 +200,15 @@ def test_nothing_is_left_in_controls_folders(house: House, tmp_path: Path) -> No
     ended(client)
     stray = house.home / "control" / "operations" / "hello-up-00000000"
     stray.mkdir()
+    house.close()
+    client = house.open()
+    on_its_way = tmp_path / "next"
+    on_its_way.write_bytes(b"of the next order")
+    coming = hashlib.sha256(b"of the next order").hexdigest()
+    client.put_blob(coming, on_its_way)
     client.down("hello")
     gone(client)
-    assert list((house.home / "control" / "blobs").iterdir()) == []
+    assert [path.name for path in (house.home / "control" / "blobs").iterdir()] == [coming]
     assert list((house.home / "control" / "operations").iterdir()) == []
     assert [chunk.data for chunk in client.logs("hello", 1, None, 0)[0]] == [b"rank 0 attempt 1 ends 0\n"]
 

@@ -266,8 +266,8 @@ def test_flags_of_fields_reach_every_alternative(tmp_path: Path, capsys: pytest.
     ]
     assert main(["compile", str(path), *flags]) == 3
     said = capsys.readouterr().err
-    assert said.count("plan/not-runnable-yet") == 6
-    for name in ("instance_type", "ports", "disk_tier", "image_id", "priority", "workdir"):
+    assert said.count("plan/not-runnable-yet") == 5
+    for name in ("ports", "disk_tier", "image_id", "priority", "workdir"):
         assert f"`{name}`" in said
     assert main(["validate", str(path)]) == 0
     assert main(["explain", str(path), "--infra", "local", "--disk-tier", "turbo"]) == 2
@@ -341,3 +341,16 @@ def test_hints_name_the_program_that_was_called(capsys: pytest.CaptureFixture[st
     assert "hint: `./invoke down x` first" in said
     assert "remove: ./invoke down x" in said
     assert "run: skywright up `invoke x`" in said
+
+
+def test_a_machine_by_its_name_is_planned_and_another_explained(tmp_path: Path) -> None:
+    task = tmp_path / "t.yaml"
+    task.write_text(
+        "run: echo\nresources: {infra: local, instance_type: this-machine, cpus: 1, exact: true}\n"
+    )
+    assert sky("compile", "t.yaml", "--out", "out", cwd=tmp_path).returncode == 0
+    task.write_text("run: echo\nresources: {infra: local, instance_type: p5.48xlarge}\n")
+    refused = sky("compile", "t.yaml", "--out", "out", cwd=tmp_path)
+    assert refused.returncode == 3
+    assert "error[plan/no-offer]" in refused.stderr
+    assert "instance_type: this-machine" in refused.stderr

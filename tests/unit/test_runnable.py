@@ -83,7 +83,7 @@ def test_every_field_runs_or_is_refused() -> None:
     """A new field of the values has a row, or is listed here as one that works."""
     works = {
         *("cloud", "region", "zone", "accelerator", "cpus", "memory_gb", "use_spot", "recovery", "disk_gb"),
-        *("labels", "autostop", "internal"),
+        *("labels", "autostop", "internal", "exact", "instance_type"),
     }
     assert {one.name for one in fields(Requirements)} == works | set(runnable.RESOURCES)
     works = {
