@@ -23,7 +23,8 @@ def text() -> str:
     ).stdout
     parts = [HEAD]
     for folder, names in groupby(
-        sorted(map(Path, set(listed.split())), key=lambda path: (path.parent, path.name)), lambda path: path.parent
+        sorted(map(Path, set(listed.split())), key=lambda path: (path.parent, path.name)),
+        lambda path: path.parent,
     ):
         rows = [f"- `{path.as_posix()}` {_job(ROOT / path)}" for path in names if _job(ROOT / path)]
         if rows:

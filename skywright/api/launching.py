@@ -1,0 +1,178 @@
+"""From a Task to an accepted run: validate, optimize, launch and exec, by the same steps as the command line."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compiler.problem import Problem, Problems
+from skywright.api.dag import Dag
+from skywright.api.following import Handle
+from skywright.api.task import Task
+
+if TYPE_CHECKING:
+    from compiler.plan import Plan
+    from skywright.cli.arguments import Values
+    from skywright.cli.taskfile import Entry
+
+_LOG = logging.getLogger("skywright")
+
+
+def validate(task: Task | Dag) -> None:
+    """Check everything that can be checked here: values, and the files that tasks take from this machine.
+
+    Raises Problems task/...; of a Dag those of all its tasks.
+    """
+    from skywright.cli.planning import check_local
+
+    found: list[Problem] = []
+    for one in task.tasks if isinstance(task, Dag) else (task,):
+        try:
+            check_local(one.compiled())
+        except Problems as wrong:
+            found.extend(wrong.problems)
+    if found:
+        raise Problems(found)
+
+
+def optimize(task: Task | Dag) -> Plan:
+    """The plan among all clouds whose prices are known, whether they can be used from here yet or not.
+
+    `plan.chosen` is the cheapest (or first) placement, `plan.placements` has the others; `hourly` is USD for all
+    nodes. Raises Problems task/..., plan/no-offer, policy/...
+    """
+    from skywright.cli.planning import catalog_clouds, make_plan
+    from stacks import CLOUDS
+
+    entry = _entry(_single(task), None)
+    wanted = entry.config.clouds
+    every = dict.fromkeys((*CLOUDS, *catalog_clouds()))
+    return make_plan(
+        entry, secrets=False, refuse=False, clouds=[one for one in every if wanted is None or one in wanted]
+    )
+
+
+def launch(
+    task: Task | Dag,
+    cluster_name: str | None = None,
+    retry_until_up: bool = False,
+    idle_minutes_to_autostop: int | None = None,
+    *,
+    dryrun: bool = False,
+    down: bool = False,
+    keep: bool = False,
+    no_setup: bool = False,
+    replace_nodes: bool = False,
+) -> Handle:
+    """Start a task on a deployment, a new one or the living one of that name. Returns as soon as control has
+    accepted it, before there is a node; `sky.get(handle)` or `handle.wait()` waits for the run.
+
+    Nodes are given back after `idle_minutes_to_autostop` minutes without a run, with `down` removed, with `keep`
+    never; negative minutes are `keep`. Living nodes that the task does not fit are refused (plan/does-not-fit),
+    with `replace_nodes` replaced; more nodes of a gang are added.
+    `dryrun` checks and plans, and returns a handle of run 0, which is none.
+    Nobody is asked about costs: the policy of the configuration is what limits them. Raises Problems task/...,
+    plan/..., policy/..., control/... .
+    """
+    from skywright.cli import living, settings
+    from skywright.cli.launch import connect, never_used, ready_engine
+    from skywright.cli.order import make_order, send_files
+    from skywright.cli.planning import check_local, make_plan, make_spec
+
+    entry = _entry(_single(task), cluster_name)
+    check_local(entry.task)
+    plan = make_plan(entry)
+    spec = make_spec(entry, plan.chosen, settings.project())
+    values = _values(
+        "up",
+        retry_until_up=retry_until_up,
+        idle_minutes_to_autostop=idle_minutes_to_autostop,
+        down=down,
+        keep=keep,
+        no_setup=no_setup,
+    )
+    there = None if never_used() else living.look(connect(), entry, entry.name, values)
+    if there and not there.fits:
+        if not (there.grows or replace_nodes):
+            living.refuse(there, entry)
+        living.agreed(there, entry, yes=True)
+    if dryrun:
+        return Handle(entry.name, 0)
+    ready_engine(quiet=True)
+    client = connect()
+    files = send_files(entry.task, client, _LOG.info)
+    accepted = client.launch(make_order(entry, plan, spec, values, files, there))
+    return Handle(entry.name, accepted["run"])
+
+
+def exec(task: Task | Dag, cluster_name: str) -> Handle:
+    """Queue a task on the nodes of a living deployment, without its setup. Returns when control has accepted it.
+
+    Raises Problems task/..., plan/not-runnable-yet, control/no-such-deployment, control/... .
+    """
+    from compiler.load import missing
+    from compiler.runnable import refusals
+    from skywright.cli import living
+    from skywright.cli.launch import connect
+    from skywright.cli.order import make_run, send_files
+    from skywright.cli.planning import check_local
+
+    entry = _entry(_single(task), cluster_name)
+    wrong = missing(entry.task) or refusals(entry.task)
+    if wrong:
+        raise Problems(wrong)
+    check_local(entry.task)
+    client = connect()
+    there = living.look(client, entry, entry.name, _values("exec"))
+    if there:
+        living.refuse(there, entry)
+    files = send_files(entry.task, client, _LOG.info)
+    accepted = client.execute(entry.name, {"run": make_run(entry.task, files, setup=False)})
+    return Handle(entry.name, accepted["run"])
+
+
+def _single(task: Task | Dag) -> Task:
+    """The one task of it. Raises Problems plan/not-runnable-yet."""
+    if isinstance(task, Task):
+        return task
+    if not isinstance(task, Dag):
+        kind = type(task).__name__
+        raise Problems(Problem("task/wrong-type", f"a Task or a Dag is wanted, not `{kind}`"))
+    if len(task.tasks) == 1:
+        return task.tasks[0]
+    if not task.tasks:
+        raise Problems(Problem("task/wrong-value", "the Dag holds no task"))
+    says = f"a Dag of {len(task.tasks)} tasks cannot run yet"
+    hint = "launch its tasks one after the other, each when the one before has ended"
+    raise Problems(Problem("plan/not-runnable-yet", says, hint=hint))
+
+
+def _entry(task: Task, name: str | None) -> Entry:
+    """The entry that the command line would have made of it. Old forms are told to the log `skywright`."""
+    import secrets
+
+    from skywright import config
+    from skywright.cli.taskfile import Entry, check_name
+
+    if name is not None:
+        check_name(name)
+    start: Path | None = task.file.expanduser().absolute().parent if task.file else None
+    settings = config.read(start)
+    made = task.compiled(settings.under_task())
+    for hint in made.hints:
+        _LOG.info("%s", hint)
+    if name is None:
+        name = made.deployment if made.name or task.file else f"cmd-{secrets.token_hex(2)}"
+    return Entry(made, name, bool(task.file), settings)
+
+
+def _values(verb: str, **given: Any) -> Values:
+    """What the command line would have read: everything else as when no flag is given."""
+    from skywright.cli.arguments import Values
+    from skywright.cli.verbs import Kind, find
+
+    found = find(verb)
+    flags = found.flags if found else ()
+    every = {flag.dest: () if flag.kind is Kind.MANY else None for flag in flags}
+    return Values(verb, verb, {**every, **given})
