@@ -7,7 +7,7 @@ The first row that holds decides. A rank is *over* when it succeeded, failed or 
 | ------------------------------------------------------ | ----------------------------------------------- |
 | the run was cancelled                                  | Done                                            |
 | every rank succeeded                                   | Done, whatever became of the nodes              |
-| a node is silent and the cloud has not confirmed it    | Wait                                            |
+| a rank goes on, its node is silent, loss not confirmed | Wait                                            |
 | nodes that announced their end still save              | Wait                                            |
 | the place refused capacity for a replacement           | Move away from it, within the loss budget       |
 | nodes are gone whose ranks had not succeeded           | Replace those ranks, within the loss budget     |
@@ -135,7 +135,8 @@ def decide(facts: Facts) -> Decision:
     if facts.cancelled or (ranks and all(one.phase is Phase.SUCCEEDED for one in ranks)):
         return Done()
     open_ranks = [one for one in ranks if one.phase is not Phase.SUCCEEDED]
-    silent = [one.rank for one in open_ranks if one.node is NodeState.SILENT]
+    # What a rank said of its end stands, whether its node is heard now or not.
+    silent = [one.rank for one in open_ranks if one.node is NodeState.SILENT and not one.phase.over]
     if silent:
         return Wait(f"{_nodes(silent)} silent; the cloud is asked")
     saving = [one.rank for one in open_ranks if one.node is NodeState.NOTICED and not one.phase.over]

@@ -47,6 +47,7 @@ def ranks(*each: tuple[Phase, NodeState]) -> tuple[RankFacts, ...]:
         ),
         (Facts(ranks((RUN, LIVE), (GONE, NOTICED)), spot=True), Replace((1,))),
         (Facts(ranks((OK, LIVE), (OK, NOTICED))), Done()),
+        (Facts(ranks((BAD, SILENT), (RUN, LOST))), Replace((1,))),
         (Facts(ranks((BAD, LIVE), (RUN, SILENT))), Wait("node 1 is silent; the cloud is asked")),
         (Facts(ranks((BAD, LIVE), (RUN, LOST))), Replace((1,))),
         (Facts(ranks((RUN, LIVE), (Phase.UNKNOWN, LIVE))), Replace(())),
