@@ -9,7 +9,7 @@ from typing import Any, Literal
 from compiler.cost import DISK_GB, Cost
 from compiler.offer import Market, Offer
 from compiler.plan import Placement, Plan
-from compiler.task import Task
+from compiler.task import Requirements, Task
 from compiler.words import asked, gigabytes, money, span
 
 Style = Literal["chosen", "grey", "plain"]
@@ -186,6 +186,8 @@ def _why(one: Placement, chosen: Placement) -> str:
     """Why this one is not the first, in a few words."""
     if one.larger and not chosen.larger:
         return f"larger than asked: {one.larger}"
+    if one.turn > chosen.turn:
+        return f"asked for later: {asked(one.requirements or Requirements())}"
     more = round(one.total - chosen.total, 6)
     if more < NOTHING:
         return "same cost" if one.total else "same price"

@@ -42,8 +42,17 @@ def misfits(
     if task.num_nodes > spec.nodes:
         nodes.append(Misfit("num_nodes", str(task.num_nodes), str(spec.nodes)))
     asked = market_asked or _says_market(task)
-    found = [tuple(_of(one, spec, machine, asked)) for one in task.options]
-    return (*nodes, *min(found, key=len))
+    return (*nodes, *_of(_nearest(task, spec, machine, asked), spec, machine, asked))
+
+
+def met(task: Task, spec: StackSpec, machine: Offer | None = None, *, market_asked: bool = False) -> Task:
+    """The task with the one of its alternatives that living nodes meet best, the first of several."""
+    asked = market_asked or _says_market(task)
+    return replace(task, requirements=_nearest(task, spec, machine, asked))
+
+
+def _nearest(task: Task, spec: StackSpec, machine: Offer | None, market_asked: bool) -> Requirements:
+    return min(task.options, key=lambda one: len(tuple(_of(one, spec, machine, market_asked))))
 
 
 def kept(task: Task, spec: StackSpec) -> StackSpec:

@@ -15,10 +15,10 @@ def stack_name(name: str, cloud: str, region: str | None) -> str:
 def lower(task: Task, placement: Placement, *, name: str, project: str, agent: str) -> StackSpec:
     """What the stack must contain. `agent` is the content hash of the agent's folder.
 
-    Sizes are set only where the offer is cut to them: elsewhere the instance type decides. Of secrets only
-    names go in.
+    Of alternatives the one that the placement meets counts. Sizes are set only where the offer is cut to them:
+    elsewhere the instance type decides. Of secrets only names go in.
     """
-    offer, wanted = placement.offer, task.requirements
+    offer, wanted = placement.offer, placement.requirements or task.requirements
     cpus = wanted.cpus.value if wanted.cpus and offer.flexible else None
     memory = wanted.memory_gb.value if wanted.memory_gb and offer.flexible else None
     return StackSpec(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,13 +17,16 @@ PLACEMENTS_WRITTEN = 20
 @dataclass(frozen=True, slots=True)
 class Placement:
     """One offer the task may run on, with what it costs. `hourly` is USD for all nodes together, `cost` that of
-    the whole task, `larger` what the machine has beyond what was asked for exactly."""
+    the whole task, `larger` what the machine has beyond what was asked for exactly. `requirements` is the one of the
+    task's alternatives that it meets, `turn` the place of that one when they are ordered (from 0)."""
 
     offer: Offer
     nodes: int
     hourly: float
     cost: Cost = field(default_factory=Cost)
     larger: str = ""
+    requirements: Requirements | None = None
+    turn: int = 0
 
     @property
     def total(self) -> float:
@@ -95,9 +99,9 @@ class Alternative:
 class Plan:
     """Ranked placements (first is chosen), the funnel that led to them, and the envelope.
 
-    `placements` are the best; `fitting` counts all that fit, up to `dearest` USD per hour for all nodes. The
-    funnel is that of the request which was chosen; `others` tells what became of its alternatives. `elsewise` is
-    the best in the other market.
+    `placements` are the best, of ordered alternatives those of the first, then those of the next; `fitting` counts
+    all that fit, up to `dearest` USD per hour for all nodes. The funnel is that of the request which was chosen;
+    `others` tells what became of its alternatives. `elsewise` is the best in the other market.
     """
 
     name: str
@@ -125,6 +129,10 @@ class Plan:
         """How many fit in all, those of the alternatives with them."""
         return self.fitting + sum(one.fitting for one in self.others)
 
+    def written(self, most: int = PLACEMENTS_WRITTEN) -> tuple[Placement, ...]:
+        """Those that go into files and answers."""
+        return shared(self.placements, most)
+
     def to_data(self, most: int = PLACEMENTS_WRITTEN) -> dict[str, Any]:
         """Plain data for plan.json and `--json`: the `most` best placements and the count of the others."""
         return {
@@ -134,7 +142,7 @@ class Plan:
             "rejections": [
                 {"by": one.by, "reason": one.reason, "count": one.count} for one in self.rejections
             ],
-            "placements": [_placement(one, self.requirements) for one in self.placements[:most]],
+            "placements": [_placement(one, self.requirements) for one in self.written(most)],
             "placements_left_out": max(0, self.possible - min(most, len(self.placements))),
             "hours": self.estimate.hours,
             "hours_assumed": self.estimate.assumed,
@@ -149,6 +157,18 @@ class Plan:
             ],
             "envelope": self.envelope.to_data() if self.envelope else None,
         }
+
+
+def shared(placements: Sequence[Placement], most: int) -> tuple[Placement, ...]:
+    """The first `most` in their order, of which each of several ordered requests has its share: the first may be
+    sold in more places than there is room for, and the next is wanted where all of them fail."""
+    turns = sorted({one.turn for one in placements})
+    kept: list[Placement] = []
+    for turn in reversed(turns):
+        found = [one for one in placements if one.turn == turn]
+        room = most - len(kept) if turn == turns[0] else max(1, most // len(turns))
+        kept = [*found[:room], *kept]
+    return tuple(kept[:most])
 
 
 def offer_data(offer: Offer) -> dict[str, Any]:
@@ -177,6 +197,7 @@ def _placement(one: Placement, wanted: Requirements | None = None) -> dict[str, 
     """What is sold in any size is written in the size that was asked for: how much more there is may change by
     the hour, and from machine to machine."""
     offer = offer_data(one.offer)
+    wanted = one.requirements or wanted
     if one.offer.flexible:
         for name in ("cpus", "memory_gb", "disk_gb"):
             if wanted is None or getattr(wanted, name) is None:

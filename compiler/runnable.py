@@ -108,10 +108,6 @@ def _of_task(task: Task) -> Iterator[Problem]:
 
 
 def _of_resources(task: Task) -> Iterator[Problem]:
-    if task.alternatives:
-        says = "alternatives are not compared yet; name one machine"
-        written = _where(task, "any_of") or _where(task, "ordered") or _where(task, "accelerators")
-        yield Problem(CODE, f"`resources`: {says}", written)
     for name, says in RESOURCES.items():
         if any(getattr(one, name) != DEFAULTS[name] for one in task.options):
             written_as = WRITTEN.get(name, name)

@@ -12,7 +12,7 @@ from compiler.cost import Data, Estimate
 from compiler.offer import Market, Offer
 from compiler.passes import PASSES
 from compiler.passes.rank import order
-from compiler.plan import Alternative, Envelope, Placement, Plan, Rejection, Step
+from compiler.plan import Alternative, Envelope, Placement, Plan, Rejection, Step, shared
 from compiler.problem import Place, Problem
 from compiler.relax import relaxations
 from compiler.searching import KEPT, Loose, Search, Shelf
@@ -61,11 +61,10 @@ def plan(
     )  # fmt: skip
     wanted = wishes.of(task) if options is None else wishes.expanded(options, ordered)
     searches = _searched(asking, wanted, shelves)
-    tried = [one for group in searches for one in group]
-    first = len(tried) - len(searches[-1])
-    best = min(range(first, len(tried)), key=lambda one: _worth(tried[one][1]))
-    sized, done, steps = tried[best]
-    placements = _merged([one for _, one, _ in searches[-1]])
+    tried = [(turn, *one) for turn, group in enumerate(searches) for one in group]
+    best = min(range(len(tried)), key=lambda one: _worth(tried[one][0], tried[one][2]))
+    _, sized, done, steps = tried[best]
+    placements = _in_turn([_merged([one for _, one, _ in group]) for group in searches])
     made = Plan(
         name=name,
         offers=done.count + sum(count for _, _, count in done.rejected),
@@ -77,15 +76,15 @@ def plan(
         fitting=done.count,
         estimate=done.estimate,
         requirements=done.requirements,
-        others=tuple(_alternative(one) for number, (_, one, _) in enumerate(tried) if number != best),
+        others=tuple(_alternative(one) for number, (_, _, one, _) in enumerate(tried) if number != best),
         catalog=catalog.date if catalog else None,
     )
     if not placements:
         return made
-    dearest = max(group.highest for group in done.left) * task.num_nodes
+    dearest = max(group.highest for _, _, one, _ in tried for group in one.left) * task.num_nodes
     return replace(
         made,
-        dearest=round(max(dearest, placements[-1].hourly), 6),
+        dearest=round(max(dearest, *(one.hourly for one in placements)), 6),
         elsewise=_elsewise(sized) if catalog else None,
     )
 
@@ -96,8 +95,7 @@ Tried = tuple[Search, Search, tuple[Step, ...]]
 def _searched(
     asking: Search, wanted: Sequence[Sequence[Requirements]], shelves: Sequence[Shelf]
 ) -> list[list[Tried]]:
-    """For each request the search before `market`, the one that is done, and its steps; the first group of
-    requests of which any can be had is the last that is tried."""
+    """For each request the search before `market`, the one that is done, and its steps."""
     found: list[list[Tried]] = []
     for group in wanted:
         tried: list[Tried] = []
@@ -110,8 +108,6 @@ def _searched(
             done, steps, sized = run(search, shelves)
             tried.append((sized, done, steps))
         found.append(tried)
-        if any(done.ranked for _, done, _ in tried):
-            break
     return found
 
 
@@ -142,11 +138,20 @@ def _alternative(done: Search) -> Alternative:
     return Alternative(asked(done.requirements), done.count, done.ranked[0] if done.ranked else None)
 
 
-def _worth(done: Search) -> tuple[bool, bool, float]:
-    """Something fits, it is exact, it is cheap: in this order."""
+def _worth(turn: int, done: Search) -> tuple[bool, int, bool, float]:
+    """Something fits, it was asked for first, it is exact, it is cheap: in this order."""
     if not done.ranked:
-        return True, True, 0.0
-    return False, bool(done.ranked[0].larger), done.ranked[0].total
+        return True, -turn, True, 0.0
+    return False, turn, bool(done.ranked[0].larger), done.ranked[0].total
+
+
+def _in_turn(groups: Sequence[Sequence[Placement]]) -> tuple[Placement, ...]:
+    """All of the first request, then of the next what the ones before have not: the order of failover."""
+    found: dict[tuple[Offer, int], Placement] = {}
+    for turn, group in enumerate(groups):
+        for one in group:
+            found.setdefault((one.offer, one.nodes), replace(one, turn=turn) if turn else one)
+    return tuple(found.values())
 
 
 def _merged(searches: Sequence[Search]) -> tuple[Placement, ...]:
@@ -221,14 +226,24 @@ def _offered(offer: Offer, nodes: int) -> str:
 
 
 def _envelope(placements: tuple[Placement, ...]) -> Envelope:
+    """What the task says in order is approved with it: each of its requests up to its own ceiling."""
+    ceilings: dict[int, float] = {}
+    for one in placements:
+        ceilings.setdefault(one.turn, round(math.ceil(one.hourly * HEADROOM * 100) / 100, 6))
+    places: dict[str, Placement] = {}
+    for one in placements:
+        if one.hourly <= ceilings[one.turn]:
+            places.setdefault(_market_at(one.offer), one)
     chosen = placements[0]
-    ceiling = round(math.ceil(chosen.hourly * HEADROOM * 100) / 100, 6)
-    places = dict.fromkeys(
-        f"{one.offer.where} {one.offer.market.value}" for one in placements if one.hourly <= ceiling
-    )
     return Envelope(
-        placements=tuple(places)[:PLACEMENTS_APPROVED],
+        placements=tuple(
+            _market_at(one.offer) for one in shared(tuple(places.values()), PLACEMENTS_APPROVED)
+        ),
         nodes=chosen.nodes,
-        price_ceiling=ceiling,
+        price_ceiling=max(ceilings.values()),
         market=chosen.offer.market,
     )
+
+
+def _market_at(offer: Offer) -> str:
+    return f"{offer.where} {offer.market.value}"

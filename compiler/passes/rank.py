@@ -71,6 +71,7 @@ def _placement(search: Search, reckoner: Reckoner, offer: Offer) -> Placement:
         round(offer.price * search.nodes, 6),
         reckoner.cost(offer, unease),
         fit.larger(offer, search.requirements),
+        search.requirements,
     )
 
 

@@ -128,7 +128,9 @@ def exec(task: Task | Dag, cluster_name: str) -> Handle:
     if there:
         living.refuse(there, entry)
     files = send_files(entry.task, client, _LOG.info)
-    accepted = client.execute(entry.name, {"run": make_run(entry.task, files, setup=False)})
+    accepted = client.execute(
+        entry.name, {"run": make_run(there.met if there else entry.task, files, setup=False)}
+    )
     return Handle(entry.name, accepted["run"])
 
 

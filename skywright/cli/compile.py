@@ -16,6 +16,7 @@ from stacks import CLOUDS
 
 if TYPE_CHECKING:
     from compiler.plan import Plan
+    from compiler.spec import StackSpec
     from compiler.task import Task
 
 STYLES = {"chosen": screen.BOLD, "grey": screen.GREY}
@@ -74,11 +75,15 @@ def _yaml(word: str) -> str:
 
 def _compile(values: Values, entry: Entry, plan: Plan) -> int:
     from compiler.folder import files
-    from compiler.plan import PLACEMENTS_WRITTEN
     from stacks import plugins
 
     named = project()
-    specs = [make_spec(entry, placement, named) for placement in plan.placements[:PLACEMENTS_WRITTEN]]
+    stacks: dict[str, StackSpec] = {}
+    for placement in plan.written():
+        spec = make_spec(entry, placement, named)
+        # Zones and sizes of one region share a stack: the first of them is the one that is wanted.
+        stacks.setdefault(spec.stack, spec)
+    specs = tuple(stacks.values())
     source = Path(values.file).expanduser()
     out = Path(values.out).expanduser() if values.out else source.with_suffix(".compiled")
     made = files(plan, specs, project=named)

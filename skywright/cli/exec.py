@@ -31,5 +31,5 @@ def run(values: Values) -> int:
         refuse(there, entry)
     files = send_files(entry.task, client, screen.say)
     after = timeline_end(client, name)
-    accepted = client.execute(name, {"run": make_run(entry.task, files, setup=False)})
+    accepted = client.execute(name, {"run": make_run(there.met if there else entry.task, files, setup=False)})
     return after_acceptance(values, name, accepted["run"], entry.task.num_nodes, after)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from compiler.change import Change
     from compiler.fits import Misfit
     from compiler.spec import StackSpec
+    from compiler.task import Task
     from skywright.control.client import Client
 
 CODE = "plan/does-not-fit"
@@ -25,11 +26,13 @@ SHOWN = 40
 
 @dataclass(frozen=True, slots=True)
 class Living:
-    """A deployment that has nodes, its stack, and what of a new task its nodes do not meet."""
+    """A deployment that has nodes, its stack, and what of a new task its nodes do not meet. `met` is the task with
+    the one of its alternatives to which they are nearest."""
 
     data: dict[str, Any]
     spec: StackSpec
     misfits: tuple[Misfit, ...]
+    met: Task
 
     @property
     def fits(self) -> bool:
@@ -45,15 +48,15 @@ class Living:
         from compiler.fits import kept
 
         if self.fits:
-            return kept(entry.task, self.spec)
+            return kept(self.met, self.spec)
         if self.grows:
-            return replace(kept(entry.task, self.spec), nodes=entry.task.num_nodes)
+            return replace(kept(self.met, self.spec), nodes=entry.task.num_nodes)
         return new
 
 
 def look(client: Client, entry: Entry, name: str, values: Values) -> Living | None:
     """The living deployment of that name beside the task; None when there is none."""
-    from compiler.fits import misfits
+    from compiler.fits import met, misfits
     from compiler.spec import StackSpec
 
     try:
@@ -68,7 +71,9 @@ def look(client: Client, entry: Entry, name: str, values: Values) -> Living | No
         return None
     spec = StackSpec.from_data(data["spec"])
     asked = values.given.get("use_spot") is not None
-    return Living(data, spec, misfits(entry.task, spec, _machine(spec), market_asked=asked))
+    machine = _machine(spec)
+    found = misfits(entry.task, spec, machine, market_asked=asked)
+    return Living(data, spec, found, met(entry.task, spec, machine, market_asked=asked))
 
 
 def refuse(living: Living, entry: Entry) -> None:

@@ -13,6 +13,7 @@ from compiler.paths import WORKDIR
 from skywright.cli import screen, settings
 from skywright.cli.archive import Archive, pack
 from skywright.cli.arguments import Values
+from skywright.cli.planning import settled
 from skywright.cli.taskfile import Entry
 
 if TYPE_CHECKING:
@@ -41,8 +42,11 @@ def make_order(
         "market": chosen.offer.market.value,
         "hourly": chosen.hourly,
     }
+    task = settled(entry.task, chosen)
     if living:
         spec = living.stack(entry, spec)
+        if living.fits or living.grows:
+            task = living.met
         if living.fits:
             told = {name: living.data[name] for name in told}
     return {
@@ -52,8 +56,8 @@ def make_order(
         "task": entry.task.to_data(redact=True),
         "plan": {**told, "envelope": plan.envelope.to_data() if plan.envelope else None},
         "spec": spec.to_data(),
-        "run": make_run(entry.task, files, setup=not values.no_setup),
-        "options": options(entry.task, chosen, values),
+        "run": make_run(task, files, setup=not values.no_setup),
+        "options": options(task, chosen, values),
         "env": settings.engine_env(),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,6 +97,11 @@ def make_spec(entry: Entry, placement: Placement, project: str) -> StackSpec:
     from stacks.local import agent_digest
 
     return lower(entry.task, placement, name=entry.name, project=project, agent=agent_digest())
+
+
+def settled(task: Task, placement: Placement) -> Task:
+    """The task with the one of its alternatives that a placement meets."""
+    return replace(task, requirements=placement.requirements or task.requirements)
 
 
 def check_local(task: Task) -> None:

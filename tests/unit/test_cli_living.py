@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from compiler.fits import kept, misfits
+from compiler.fits import kept, met, misfits
 from compiler.load import load
 from compiler.offer import Accelerator, Market, Offer
 from compiler.problem import Problems
@@ -76,7 +76,7 @@ def test_nothing_but_labels_of_a_fitting_task_reaches_the_stack() -> None:
 def there(text: str, old: str = "", run: str = "SUCCEEDED", **more: Any) -> tuple[living.Living, Entry]:
     new, stack = task(text), spec(**more)
     data = {"name": "d", "task": task(old).to_data(), "run": {"run": 4, "status": run}}
-    return living.Living(data, stack, misfits(new, stack)), Entry(new, "d", True)
+    return living.Living(data, stack, misfits(new, stack), met(new, stack)), Entry(new, "d", True)
 
 
 def test_replacing_is_said_field_by_field_and_asked(

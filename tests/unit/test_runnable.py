@@ -61,8 +61,6 @@ def test_what_runs_today_is_not_refused() -> None:
         ("sync: {include: [x]}", 1),
         ("_metadata: {a: 1}", 1),
         ("resources:\n  accelerators: A100:0.25", 2),
-        ("resources:\n  accelerators: [A100, H100]", 2),
-        ("resources:\n  any_of:\n  - cpus: 1\n  - cpus: 2", 2),
         ("resources:\n  cpus: 2\n  ports: 80", 3),
         ("resources:\n  autostop: {wait_for: none}", 2),
         ("resources:\n  job_recovery: {max_restarts_on_errors: 2}", 2),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from compiler import wishes
 from compiler.explain import lines
+from compiler.lower import lower
 from compiler.offer import Accelerator, Market, Offer
 from compiler.quantity import Quantity
-from compiler.search import plan
+from compiler.search import PLACEMENTS_APPROVED, plan
 from compiler.task import Requirements, Task
 
 
@@ -82,3 +83,35 @@ def test_explain_tells_what_became_of_the_others() -> None:
     assert "1 other alternative that nothing fits" in text
     assert made.possible == 2
     assert sum(one.count for one in made.rejections) + made.fitting == made.offers
+
+
+def test_failover_and_approval_keep_the_order_of_the_file() -> None:
+    made = plan(Task(), SOLD, name="t", enabled=("aws",), options=(L4, A100, H100), ordered=True)
+    assert [one.offer.instance_type for one in made.placements] == ["l", "h"]
+    assert [one.requirements for one in made.placements] == [L4, H100]
+    assert made.requirements == L4
+    assert made.envelope
+    assert made.envelope.price_ceiling >= 4.0  # the dearer one was asked for by name
+    later = [line.text for line in lines(Task(), made) if "asked for later: 1 H100" in line.text]
+    assert len(later) == 1
+
+
+def test_every_request_in_order_has_a_share_of_what_is_approved() -> None:
+    zones = tuple(replace(SOLD[2], region=f"r{number}", price=0.7 + number / 1000) for number in range(150))
+    made = plan(Task(), (*zones, SOLD[0]), name="t", enabled=("aws",), options=(L4, H100), ordered=True)
+    assert made.envelope
+    assert len(made.envelope.placements) == PLACEMENTS_APPROVED
+    assert made.envelope.placements[0] == "aws r0 on-demand"
+    assert made.envelope.placements[-1] == "aws r on-demand"
+    assert made.to_data()["placements"][-1]["offer"]["instance_type"] == "h"
+
+
+def test_the_stack_is_that_of_the_alternative_which_was_chosen() -> None:
+    small = replace(L4, disk_gb=40, labels={"which": "l4"})
+    task = Task(requirements=H100, alternatives=(H100, small))
+    made = plan(task, SOLD, name="t", enabled=("aws",))
+    specs = [lower(task, one, name="t", project="p", agent="a") for one in made.placements]
+    assert [(one.instance_type, one.disk_gb, dict(one.labels)) for one in specs] == [
+        ("l", 40, {"which": "l4"}),
+        ("h", None, {}),
+    ]
