@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from compiler.catalog.tariffs import TB, between, disk, egress, objects, tiered
@@ -97,3 +99,21 @@ def test_tiers_begin_where_the_month_already_is() -> None:
     assert tiered(5, tiers, used_gb=8) == pytest.approx(2 * 1.0 + 3 * 0.5)
     assert tiered(100, tiers, used_gb=20) == pytest.approx(10.0)
     assert tiered(0, tiers, used_gb=15) == 0
+
+
+def test_every_price_says_whose_it_is_and_of_when() -> None:
+    from compiler.catalog import tariffs
+
+    rates = [rate for rows in tariffs.INTERNET.values() for rate in rows]
+    rates += tariffs.OBJECTS.values()
+    sources = [rate.source for rate in rates] + [row.source for row in tariffs.listed()]
+    sources += tariffs.FREE.values()
+    for source in sources:
+        assert source.page
+        assert re.fullmatch(r"20\d\d-\d\d(-\d\d)?", source.on)
+        assert source.checked or str(source).endswith("list price, unverified")
+    told = {(row.what, row.cloud) for row in tariffs.listed()}
+    assert len(told) == len(tariffs.listed())
+    assert {("boot disk", cloud) for cloud in tariffs.DISK} <= told
+    assert {("IPv4", cloud) for cloud in tariffs.ADDRESS} <= told
+    assert {("leaving", cloud) for cloud in tariffs.FREE} <= told
