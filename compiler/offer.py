@@ -22,6 +22,15 @@ class Capability(Enum):
     LABELS = "labels"
     WORKDIR = "workdir"
     CHECKPOINT = "checkpoint"
+    PORTS = "ports"
+    IMAGE = "image"
+    CONTAINER = "container"
+    DISK_TIER = "disk-tier"
+    NETWORK_TIER = "network-tier"
+    LOCAL_DISK = "local-disk"
+    NETWORKING = "networking"
+    ENCRYPTION = "encryption"
+    BUCKETS = "buckets"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import Any
 
 SHOWN = 10
 """Problems printed at once; the rest is counted."""
@@ -84,6 +85,14 @@ class Problem:
             "hint": self.hint,
             "left_behind": self.left_behind,
         }
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Problem:
+        """A Problem that came over a wire, as `to_data` wrote it; of its place without the line's text."""
+        place = None
+        if data.get("file") and data.get("line"):
+            place = Place(data["file"], data["line"], data.get("column") or 1)
+        return cls(data["code"], data["message"], place, data.get("hint"), data.get("left_behind"))
 
     def with_left_behind(self, text: str) -> Problem:
         return replace(self, left_behind=text)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,6 +159,31 @@ def mend(folder: Path, project: str, stack: str) -> bool:
 def _state_and_kept(folder: Path, project: str, stack: str) -> tuple[Path, Path]:
     state = folder / ".pulumi" / "stacks" / project / f"{stack}.json"
     return state, folder / ".skywright" / "kept" / project / f"{stack}.json"
+
+
+def forget(root: Path, project: str, stack: str) -> None:
+    """`stack rm` leaves a backup of the empty state and empty folders; of ours nothing is to stay."""
+    pulumi = root / ".pulumi"
+    for left in (pulumi / "stacks" / project).glob(f"{stack}.json*"):
+        if not left.name.endswith(".json"):
+            left.unlink(missing_ok=True)
+    for folder in (
+        pulumi / "history" / project / stack,
+        pulumi / "backups" / project / stack,
+        pulumi
+        / "locks"
+        / "organization"
+        / project
+        / stack,  # of an engine that was killed: we hold the lease
+    ):
+        shutil.rmtree(folder, ignore_errors=True)
+    for folder in (
+        pulumi / "locks" / "organization" / project,
+        pulumi / "history" / project,
+        pulumi / "stacks" / project,
+    ):
+        with contextlib.suppress(OSError):  # other stacks are in it
+            folder.rmdir()
 
 
 def cramped(settled: Backend) -> bool:

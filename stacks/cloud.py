@@ -1,14 +1,14 @@
-"""The protocol a cloud keeps, and the values it speaks in: NodeFacts, Probe, Failure."""
+"""The protocol a cloud keeps, and the values it speaks in: Scope, NodeFacts, Probe, Access, Failure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
 
 from compiler.offer import Capability, Offer
-from compiler.spec import StackSpec
+from compiler.spec import Foundation, Given, StackSpec
 
 
 class Failure(Enum):
@@ -52,8 +52,32 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class Scope:
+    """Which part of a cloud is looked at. Credentials come from the environment (`ENV` of the cloud).
+
+    `given` has the names of what the team owns (account, resource group, namespace, context).
+    """
+
+    region: str | None = None
+    zone: str | None = None
+    given: Given = field(default_factory=Given)
+
+    @classmethod
+    def of(cls, spec: StackSpec | Foundation) -> Scope:
+        zone = spec.zone if isinstance(spec, StackSpec) else None
+        return cls(spec.region, zone, spec.given)
+
+
+ANYWHERE = Scope()
+
+
+@dataclass(frozen=True, slots=True)
 class NodeFacts:
-    """One node as the cloud itself reports it, found by our tags and never through Pulumi's state."""
+    """One node as the cloud itself reports it, found by our tags and never through Pulumi's state.
+
+    `node` is the id that the stack exports for its rank. `alive`: it runs or is about to; `stopped`: it exists and
+    can be started again. `created` is an RFC 3339 time.
+    """
 
     node: str
     project: str
@@ -62,6 +86,32 @@ class NodeFacts:
     address: str
     alive: bool
     created: str
+    stack: str | None = None
+    region: str | None = None
+    stopped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How a person reaches a node without a public address: command lines, run on the person's machine.
+
+    `shell` opens a shell. `proxy` is an ssh ProxyCommand, None where the cloud has no such thing; `user` logs in
+    through it. `forward` takes `{port}` and `{local}` and makes the node's port one of this machine.
+    """
+
+    shell: tuple[str, ...]
+    forward: tuple[str, ...]
+    proxy: str | None = None
+    user: str = "skywright"
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Something that stands after `down`, and what it costs: `monthly` USD, `says` for people."""
+
+    what: str
+    monthly: float
+    says: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,40 +124,77 @@ class Check:
 
 
 class Cloud(Protocol):
-    """What `stacks/<cloud>.py` offers as module-level names. Importing it imports no Pulumi and no SDK."""
+    """What `stacks/<cloud>.py` offers as module-level names. Importing it imports no Pulumi and no SDK.
+
+    Whatever asks the cloud takes its credentials from the environment and its place from a Scope, runs to its end
+    within a minute, and raises Problems `cloud/...`.
+    """
 
     NAME: str
     CAPABILITIES: frozenset[Capability]
+    ENV: tuple[str, ...]
+    """Prefixes of the environment variables that hold this cloud's credentials and settings (`AWS_`)."""
+    PROBES: tuple[Probe, ...]
+    """How a node notices that its spot capacity goes."""
+    EXTRA: str | None
+    """The extra of the distribution that brings the SDK; None where nothing is needed."""
 
     def offers(self) -> tuple[Offer, ...]:
-        """What can be bought now (from the catalog, or of this machine). No network."""
+        """What can be bought now beside the catalog (this machine, a cluster's nodes). No network where avoidable."""
         ...
 
     def check(self) -> tuple[Check, ...]:
-        """Credentials, permissions, what degrades here."""
+        """Credentials, permissions by name, quotas where they can be asked, what degrades here."""
         ...
 
     def build(self, spec: StackSpec) -> None:
         """Declare the resources of `spec` in the running Pulumi program; exports `nodes` as [{rank, id, address}]."""
         ...
 
-    def inventory(self, project: str | None = None) -> tuple[NodeFacts, ...]:
-        """Every node that exists with our tags, whatever any state says."""
+    def foundation(self, spec: Foundation) -> None:
+        """Declare the network that deployments of one place share. Never called where FOUNDATION is False."""
         ...
 
-    def remove(self, node: str) -> None:
+    FOUNDATION: bool
+    """Does the cloud need a network of ours where none is given?"""
+
+    def idle(self, spec: Foundation) -> tuple[Idle, ...]:
+        """What of a foundation stands after the last `down`, with its cost."""
+        ...
+
+    def write_secrets(self, spec: StackSpec, values: Mapping[str, str]) -> None:
+        """Put the values into the containers that the stack made. Idempotent; never through Pulumi."""
+        ...
+
+    def inventory(self, project: str | None = None, scope: Scope = ANYWHERE) -> tuple[NodeFacts, ...]:
+        """Every node that exists in `scope` with our tags, whatever any state says."""
+        ...
+
+    def remove(self, node: str, scope: Scope = ANYWHERE) -> None:
         """Delete one node by id behind Pulumi's back: for orphans and for what a killed create left. Idempotent."""
         ...
 
-    def verify(self, node: str, proof: str) -> bool:
-        """Does `proof` show that the caller is `node`? Asked by control when an agent joins."""
+    def stop(self, nodes: tuple[str, ...], scope: Scope = ANYWHERE) -> None:
+        """Stop nodes so that only their disks cost. Idempotent. Capability.STOP says whether it can be called."""
         ...
 
-    def preempt(self, node: str, notice_s: float | None) -> None:
+    def start(self, nodes: tuple[str, ...], scope: Scope = ANYWHERE) -> None:
+        """Start stopped nodes again. Idempotent."""
+        ...
+
+    def verify(self, node: str, proof: str, scope: Scope = ANYWHERE) -> bool:
+        """Does `proof` show that the caller is `node`? Asked by control when an agent joins over HTTPS."""
+        ...
+
+    def access(self, node: str, scope: Scope = ANYWHERE) -> Access:
+        """How a person reaches a node. Raises Problems cloud/no-access where the cloud has no way."""
+        ...
+
+    def preempt(self, node: str, notice_s: float | None, scope: Scope = ANYWHERE) -> None:
         """Take spot capacity away as the cloud would (chaos): after a notice, or at once when it is None."""
         ...
 
-    def kill_agent(self, node: str) -> int:
+    def kill_agent(self, node: str, scope: Scope = ANYWHERE) -> int:
         """Kill the agent of a node and nothing else (chaos); its pid. Problems where the cloud cannot reach it."""
         ...
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from compiler.problem import Problem, Problems
-from compiler.spec import StackSpec
-from stacks import cloud, home, process, refusal
+from compiler.spec import Foundation, StackSpec
+from stacks import home, network, process, program, refusal
 from stacks.backend import Backend
 from stacks.process import Identity
 from stacks.refusal import Died, Refused
@@ -47,7 +47,7 @@ class Session:
     def __init__(
         self,
         cli: Path,
-        spec: StackSpec,
+        spec: StackSpec | Foundation,
         backend: Backend,
         folder: Path,
         started: Callable[[Identity | None], None] = lambda who: None,
@@ -56,6 +56,8 @@ class Session:
         self._cli, self._folder, self._started = cli, folder, started
         self._child: subprocess.Popen[str] | None = None
         self._stopped = threading.Event()
+        self.network_coming = False
+        """Is the network that the program looks up only about to be made? For a first preview."""
         self._stack = f"organization/{spec.project}/{spec.stack}"
         if backend.url.startswith(("http://", "https://")):
             self._stack = spec.stack  # belongs to whoever is logged in there
@@ -153,14 +155,15 @@ class Session:
 
         raised: list[BaseException] = []
 
-        def program() -> None:
+        def declare() -> None:
             try:
-                cloud(self.spec.cloud).build(self.spec)
+                with network.coming() if self.network_coming else contextlib.nullcontext():
+                    program.declare(self.spec)
             except BaseException as error:
                 raised.append(error)
                 raise
 
-        services = functools.cache(lambda: _services(program, hear))
+        services = functools.cache(lambda: _services(declare, hear))
 
         class Late(grpc.GenericRpcHandler):
             """Waits for the SDK when the engine first calls: by then it has been starting for 0.3 s."""
@@ -219,7 +222,7 @@ class Session:
         return out
 
 
-def mark(backend: Backend, spec: StackSpec) -> str:
+def mark(backend: Backend, spec: StackSpec | Foundation) -> str:
     """The value of MARK for one stack of one backend."""
     return f"{backend.url} {spec.project}/{spec.stack}"
 

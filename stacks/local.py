@@ -6,12 +6,14 @@ import math
 import os
 import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compiler.lower import GANG_DEADMAN_S, SINGLE_DEADMAN_S
 from compiler.offer import Capability, Market, Offer
-from compiler.spec import StackSpec
-from stacks.cloud import Check, Failure, NodeFacts
+from compiler.spec import Foundation, StackSpec
+from stacks.cloud import ANYWHERE, Access, Check, Failure, Idle, NodeFacts, Probe, Scope
 
 if TYPE_CHECKING:
     from compiler.problem import Problems
@@ -20,8 +22,11 @@ NAME = "local"
 CAPABILITIES = frozenset(
     {Capability.MULTI_NODE, Capability.SPOT, Capability.LABELS, Capability.WORKDIR, Capability.CHECKPOINT}
 )
+ENV: tuple[str, ...] = ()
+PROBES: tuple[Probe, ...] = ()  # the node's manifest names its own endpoint
+EXTRA = None
+FOUNDATION = False
 INSTANCE_TYPE = "this-machine"
-GANG_DEADMAN_S, SINGLE_DEADMAN_S = 600.0, 3600.0
 
 _SORTED = (
     (
@@ -105,7 +110,35 @@ def build(spec: StackSpec) -> None:
     )
 
 
-def inventory(project: str | None = None) -> tuple[NodeFacts, ...]:
+def foundation(spec: Foundation) -> None:
+    """Nothing: nodes share the machine's own network."""
+
+
+def idle(spec: Foundation) -> tuple[Idle, ...]:
+    """Nothing stands."""
+    return ()
+
+
+def write_secrets(spec: StackSpec, values: Mapping[str, str]) -> None:
+    """Nothing: control sends the values over the link."""
+
+
+def stop(nodes: tuple[str, ...], scope: Scope = ANYWHERE) -> None:
+    """Raises Problems cloud/cannot-stop: a local node costs nothing, and is made again in a second."""
+    raise _problem("cloud/cannot-stop", "local nodes cannot be stopped", "`invoke down` removes them")
+
+
+def start(nodes: tuple[str, ...], scope: Scope = ANYWHERE) -> None:
+    """Raises Problems cloud/cannot-stop."""
+    stop(nodes, scope)
+
+
+def access(node: str, scope: Scope = ANYWHERE) -> Access:
+    """Raises Problems cloud/no-access: nothing listens on a local node."""
+    raise _problem("cloud/no-access", "a local node has no shell of its own", "`invoke exec` runs commands")
+
+
+def inventory(project: str | None = None, scope: Scope = ANYWHERE) -> tuple[NodeFacts, ...]:
     """Every node folder of this home; alive while its init runs."""
     from stacks.provider import nodes
 
@@ -124,14 +157,14 @@ def inventory(project: str | None = None) -> tuple[NodeFacts, ...]:
     )
 
 
-def remove(node: str) -> None:
+def remove(node: str, scope: Scope = ANYWHERE) -> None:
     """End all processes of a node, then delete it. Idempotent. Problems cloud/node-not-ended."""
     from stacks.provider import nodes
 
     nodes.remove(node)
 
 
-def verify(node: str, proof: str) -> bool:
+def verify(node: str, proof: str, scope: Scope = ANYWHERE) -> bool:
     """Is `proof` what only this node's folder holds?"""
     import hmac
 
@@ -147,7 +180,7 @@ def verify(node: str, proof: str) -> bool:
     return hmac.compare_digest(held.encode(), proof.encode("utf-8", "replace"))
 
 
-def preempt(node: str, notice_s: float | None) -> None:
+def preempt(node: str, notice_s: float | None, scope: Scope = ANYWHERE) -> None:
     """Announce the loss of a spot node in `notice_s` seconds, or take any node away now when that is None.
 
     Raises Problems cloud/no-such-node (also for one that is lost already) and cloud/not-spot.
@@ -174,7 +207,7 @@ def preempt(node: str, notice_s: float | None) -> None:
     write_json(found.folder / "cloud" / "notice.json", {"action": "terminate", "time": at})
 
 
-def kill_agent(node: str) -> int:
+def kill_agent(node: str, scope: Scope = ANYWHERE) -> int:
     """Kill the agent's process and nothing else; its pid. Problems cloud/no-such-node, cloud/no-agent."""
     from stacks.provider import nodes
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from compiler.problem import Problems
-from compiler.spec import StackSpec
+from compiler.spec import Foundation, StackSpec
 from stacks import backend, home, process
 from stacks.process import Identity
 
@@ -34,16 +34,18 @@ class Request:
     """One wish about one stack.
 
     `lost` are ids of nodes known to be gone: `up` replaces what the state still shows of them. `env` holds
-    the user's PULUMI_* variables, which win over our defaults. `purge` lets `destroy` forget what it cannot
-    delete.
+    the user's PULUMI_* variables, which win over our defaults, and those of the cloud's credentials. `secrets` are
+    values for the containers that the stack makes. `purge` lets `destroy` forget what it cannot delete. Env and
+    secrets leave the folder when the operation ends.
     """
 
     id: str
     kind: Kind
-    spec: StackSpec
+    spec: StackSpec | Foundation
     lost: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     purge: bool = False
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", Kind(self.kind))
@@ -56,6 +58,7 @@ class Request:
             "lost": list(self.lost),
             "env": dict(self.env),
             "purge": self.purge,
+            "secrets": dict(self.secrets),
         }
 
     @classmethod
@@ -63,15 +66,19 @@ class Request:
         return cls(
             id=data["id"],
             kind=Kind(data["kind"]),
-            spec=StackSpec.from_data(data["spec"]),
+            spec=(StackSpec if "deployment" in data["spec"] else Foundation).from_data(data["spec"]),
             lost=tuple(data.get("lost", ())),
             env=dict(data.get("env", {})),
             purge=bool(data.get("purge", False)),
+            secrets=dict(data.get("secrets", {})),
         )
 
 
 PLACES = ("SKYWRIGHT_CACHE",)
-"""Of a request's variables those that the operation's own process follows; the engine gets all of them."""
+"""Variables of the user's that say where things are kept."""
+
+ENGINES = "PULUMI_"
+"""Variables that the engine alone follows; the operation's own process follows all others of a request."""
 
 REQUEST, OWNER, EVENTS, RESULT = "request.json", "owner.json", "events.jsonl", "result.json"
 """Files of an operation's folder."""
@@ -97,7 +104,7 @@ def start(request: Request, folder: Path) -> Identity:
             stdout=output,
             stderr=output,
             cwd=folder,
-            env={**os.environ, **{name: request.env[name] for name in PLACES if name in request.env}},
+            env={**os.environ, **_own(request.env)},
             start_new_session=True,
         )
     who = process.identity(child.pid)
@@ -105,6 +112,10 @@ def start(request: Request, folder: Path) -> Identity:
     # Somebody has to collect its exit status, or it stays as a zombie.
     threading.Thread(target=child.wait, name=f"operation-{child.pid}", daemon=True).start()
     return who
+
+
+def _own(env: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in env.items() if not name.startswith(ENGINES)}
 
 
 def read(folder: Path, offset: int) -> tuple[list[dict[str, Any]], int]:

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from stacks.cloud import Cloud
+from compiler.spec import Foundation, StackSpec
+from stacks.cloud import Cloud, Scope
 from stacks.engine import Session
 from stacks.state import State
 
 
 def resume(
-    session: Session, cloud: Cloud, state: State | None, killed: bool, tell: Callable[[dict[str, Any]], None]
+    session: Session,
+    spec: StackSpec | Foundation,
+    cloud: Cloud,
+    state: State | None,
+    killed: bool,
+    tell: Callable[[dict[str, Any]], None],
 ) -> State | None:
     """Unlock the stack, remove nodes that its state never learnt of, clear pending operations.
 
@@ -21,13 +27,14 @@ def resume(
     """
     if state and killed:
         session.unlock()
-    spec = session.spec
     known = state.ids if state else frozenset[str]()
-    for node in cloud.inventory(spec.project):
-        if node.deployment == spec.deployment and node.node not in known:
+    scope = Scope.of(spec)
+    deployment = spec.deployment if isinstance(spec, StackSpec) else None
+    for node in cloud.inventory(spec.project, scope) if deployment else ():
+        if node.deployment == deployment and node.node not in known:
             text = f"removing {node.node}: left by a create that was cut off"
             tell({"type": "diagnostic", "severity": "info", "text": text})
-            cloud.remove(node.node)
+            cloud.remove(node.node, scope)
     if state and state.pending:
         session.restore(state.settled())
         return State.from_data(state.settled())

@@ -74,6 +74,12 @@ class State:
         """Every id the state knows, also of what waits to be deleted."""
         return frozenset(resource.id for resource in self.resources if resource.id)
 
+    @property
+    def outputs(self) -> Mapping[str, Any]:
+        """What the stack exports."""
+        found = (one.outputs for one in self.resources if one.kind == "pulumi:pulumi:Stack")
+        return next(found, {})
+
     def urns(self, ids: Collection[str]) -> list[str]:
         """The nodes that have one of `ids`."""
         return [
@@ -84,12 +90,21 @@ class State:
 
     def nodes(self) -> list[dict[str, Any]]:
         """Rows `{rank, id, address}` in the order of ranks."""
+        said = self._exported()
         rows = [
-            {"rank": number, "id": resource.id, "address": resource.outputs.get("address")}
+            {"rank": number, "id": resource.id, "address": said.get(resource.id)}
             for resource in self.resources
             if (number := rank(resource.urn)) is not None and resource.id and not resource.deleting
         ]
         return sorted(rows, key=lambda row: row["rank"])
+
+    def _exported(self) -> dict[str, Any]:
+        """Address by id: as the stack exports them, or of a resource that says it itself."""
+        found = {one.id: one.outputs["address"] for one in self.resources if "address" in one.outputs}
+        rows = self.outputs.get("nodes")
+        if isinstance(rows, list):
+            found |= {row["id"]: row.get("address") for row in rows if isinstance(row, dict) and "id" in row}
+        return found
 
     def encryption(self) -> dict[str, str]:
         """What a stack's configuration file says about how its secrets are encrypted."""

@@ -182,7 +182,6 @@ def down(cluster_name: str, purge: bool = False) -> None:
 
     Raises Problems control/no-such-deployment, and those of the removal where it failed.
     """
-    from skywright.cli.follow import problem_of
     from skywright.cli.launch import timeline_end
 
     client = _needed(cluster_name)
@@ -197,7 +196,7 @@ def down(cluster_name: str, purge: bool = False) -> None:
         if deployment["state"] == "failed" or deployment["wanted"] == "up":
             problem = deployment["problem"]
             says = f"`{cluster_name}` could not be removed"
-            raise Problems(problem_of(problem) if problem else Problem("engine/failed", says))
+            raise Problems(Problem.of(problem) if problem else Problem("engine/failed", says))
 
 
 def stop(cluster_name: str) -> None:

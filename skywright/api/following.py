@@ -113,7 +113,7 @@ class Handle:
         return client.deployment(self.name)["state"] in ("gone", "failed")
 
     def _ended(self, answer: dict[str, Any]) -> Run | None:
-        from skywright.cli.follow import ENDED, problem_of
+        from skywright.cli.follow import ENDED
 
         deployment = answer["deployment"]
         run = next((one for one in answer["runs"] if one["run"] == self.run), None)
@@ -124,7 +124,7 @@ class Handle:
             return None
         problem = deployment.get("problem")
         if problem and run["status"] not in ("SUCCEEDED", "FAILED", "FAILED_SETUP"):
-            raise Problems(problem_of(problem))
+            raise Problems(Problem.of(problem))
         return cast(Run, {**run, "status": run["status"] if over else "CANCELLED"})
 
 

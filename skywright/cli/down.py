@@ -41,9 +41,7 @@ def run(values: Values) -> int:
         ended = _wait(client, name, after)
         results.append({"name": name, "state": ended["state"], "kept": ended["kept"]})
         if ended["state"] != "gone" and ended["problem"]:
-            from skywright.cli.follow import problem_of
-
-            refused.append(problem_of(ended["problem"]))
+            refused.append(Problem.of(ended["problem"]))
         elif not values.json:
             _say(ended, purge=bool(values.purge))
     if refused:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
 
-from compiler.problem import Exit, Place, Problem, Problems
+from compiler.problem import Exit, Problem, Problems
 from skywright.cli import screen
 from skywright.cli.live import Display, display, line_of
 from skywright.cli.output import Output
@@ -160,14 +160,6 @@ class Follower:
             self._put(("logs", (chunks, ended)))
 
 
-def problem_of(data: dict[str, Any]) -> Problem:
-    """A Problem that came over the wire."""
-    place = None
-    if data.get("file") and data.get("line"):
-        place = Place(data["file"], data["line"], data["column"] or 1)
-    return Problem(data["code"], data["message"], place, data.get("hint"), data.get("left_behind"))
-
-
 def settle(follower: Follower, *, as_data: bool = False) -> int:
     """Follow, say how it ended, and give the exit code."""
     run = follower.follow()
@@ -176,7 +168,7 @@ def settle(follower: Follower, *, as_data: bool = False) -> int:
         return int(Exit.INTERRUPTED)
     problem = follower.deployment.get("problem")
     if problem and run["status"] not in ("SUCCEEDED", "FAILED", "FAILED_SETUP"):
-        raise Problems(problem_of(problem))
+        raise Problems(Problem.of(problem))
     if as_data:
         screen.data({"name": follower.name, "run": run, "deployment": follower.deployment})
         return int(ENDED.get(run["status"], Exit.NOT_FINISHED))

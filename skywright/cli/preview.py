@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from compiler.problem import Exit, Problems
+from compiler.problem import Exit, Problem, Problems
 from skywright.cli import screen, settings
 from skywright.cli.arguments import Values
 from skywright.cli.planning import check_local, make_plan, make_spec
@@ -64,7 +64,6 @@ def show(values: Values, entry: Entry, plan: Plan, living: Living | None = None)
 
 def operate(entry: Entry, plan: Plan, living: Living | None = None) -> dict[str, Any]:
     """One preview operation, whose parent we are; its result. Raises the operation's Problems."""
-    from skywright.cli.follow import problem_of
     from stacks import operate as operations
     from stacks.home import home
 
@@ -87,7 +86,7 @@ def operate(entry: Entry, plan: Plan, living: Living | None = None) -> dict[str,
         operations.stop(folder)
         shutil.rmtree(folder, ignore_errors=True)
     if not result["ok"]:
-        raise Problems(problem_of(result["problem"]))
+        raise Problems(Problem.of(result["problem"]))
     steps = [{**step, "reasons": fields_of(step["reasons"])} for step in result["steps"]]
     return {**result, "steps": steps, "stack": spec.stack}
 

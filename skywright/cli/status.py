@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from compiler.problem import Exit
+from compiler.problem import Exit, Problem
 from skywright.cli import screen
 from skywright.cli.arguments import Values
 from skywright.cli.launch import connect, never_used
@@ -135,10 +135,8 @@ def _one(one: dict[str, Any], client: Client) -> None:
         screen.show_table(["RANK", "NODE", "ADDRESS", "STATE", "PHASE", "MEMORY"], rows, right=(0, 5))
     _events(one["name"], client)
     if one.get("problem"):
-        from skywright.cli.follow import problem_of
-
         screen.out("")
-        screen.problem(problem_of(one["problem"]))
+        screen.problem(Problem.of(one["problem"]))
 
 
 def _events(name: str, client: Client) -> None:

@@ -279,7 +279,7 @@ def _told(status: int, content: bytes) -> tuple[Problem, ...]:
     try:
         told = json.loads(content)
         if told.get("problems"):
-            return tuple(starting.problem_of(item) for item in told["problems"])
+            return tuple(Problem.of(item) for item in told["problems"])
         reason = str(told.get("reason", ""))
     except (ValueError, AttributeError):
         reason = content[:200].decode(errors="replace")

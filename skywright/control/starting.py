@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from compiler.problem import Place, Problem, Problems
+from compiler.problem import Problem, Problems
 
 PASSED_ON = frozenset(
     (
@@ -109,7 +109,7 @@ def _refused(folder: Path, pid: int, code: int | None) -> tuple[Problem, ...]:
     try:
         told = json.loads((folder / "refused.json").read_bytes())
         if told["pid"] == pid:
-            return tuple(problem_of(item) for item in told["problems"])
+            return tuple(Problem.of(item) for item in told["problems"])
     except (OSError, ValueError, KeyError):
         pass
     last = output.strip().splitlines()[-1:]
@@ -137,11 +137,3 @@ def _disk_full(folder: Path) -> Problem:
         f"control cannot start: there is no space left for {folder}",
         hint="free some space there, or name another home with SKYWRIGHT_HOME; then run the command again",
     )
-
-
-def problem_of(data: Mapping[str, Any]) -> Problem:
-    """A Problem that control told."""
-    place = None
-    if data.get("file") and data.get("line"):
-        place = Place(data["file"], data["line"], data.get("column") or 1)
-    return Problem(data["code"], data["message"], place, data.get("hint"), data.get("left_behind"))

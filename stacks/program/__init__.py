@@ -1,14 +1,29 @@
-"""What the `__main__.py` of a compiled folder runs, so that plain `pulumi preview` works there."""
+"""Declares the resources of one stack: called by our operations, and by the `__main__.py` of a compiled folder."""
 
 from __future__ import annotations
 
+from compiler.spec import Foundation, StackSpec
 
-def main() -> None:
-    """Declare the resources of the stack whose `spec` stands in its Pulumi configuration."""
-    import pulumi
 
-    from compiler.spec import StackSpec
+def declare(spec: StackSpec | Foundation) -> None:
+    """The resources of a task's stack or of a foundation, in the running Pulumi program."""
     from stacks import cloud
 
-    spec = StackSpec.from_data(pulumi.Config().require_object("spec"))
-    cloud(spec.cloud).build(spec)
+    if isinstance(spec, Foundation):
+        import pulumi
+
+        cloud(spec.cloud).foundation(spec)
+        pulumi.export("foundation", spec.digest)
+    else:
+        cloud(spec.cloud).build(spec)
+
+
+def main() -> None:
+    """What stands in the Pulumi configuration of this stack: a `spec`, or a `foundation`."""
+    import pulumi
+
+    config = pulumi.Config()
+    foundation = config.get_object("foundation")
+    declare(
+        Foundation.from_data(foundation) if foundation else StackSpec.from_data(config.require_object("spec"))
+    )
