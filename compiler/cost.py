@@ -56,7 +56,9 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What the cost is reckoned for. `assumed`: nobody said how long the task runs. `outputs` are written once."""
+    """What the cost is reckoned for. `assumed`: nobody said how long the task runs; then `hours` are those until
+    its deadline if it has one. `deadline_h` is how many hours there are from the start of `up`. `outputs` are
+    written once."""
 
     hours: float = HOURS
     assumed: bool = True
@@ -65,19 +67,32 @@ class Estimate:
     disk_gb: float | None = None
     data: tuple[Data, ...] = ()
     outputs: tuple[Data, ...] = ()
+    deadline_h: float | None = None
+
+    @property
+    def late(self) -> bool:
+        """Whether the deadline can refuse an offer: it has passed, or there is an estimate to hold against it."""
+        return self.deadline_h is not None and (not self.assumed or self.deadline_h <= 0)
 
     @classmethod
-    def of(cls, task: Task, hours: float | None = None, data: Sequence[Data] = ()) -> Estimate:
-        """From what a task says; `hours` when somebody knows better than the default, `data` beside its mounts."""
+    def of(
+        cls, task: Task, hours: float | None = None, data: Sequence[Data] = (), now: float | None = None
+    ) -> Estimate:
+        """From what a task says; `hours` when somebody knows better than the default, `data` beside its mounts.
+        `now` is seconds since 1970: without, a deadline that is a point in time is not known."""
         said = getattr(task, "duration_s", None)
         if hours is None and said:
             hours = said / 3600
+        assumed, left = hours is None, deadline_h(task, now)
+        if hours is None:
+            hours = left if left is not None and left > 0 else HOURS
         sources = [one for one in task.file_mounts.values() if isinstance(one, str)]
         sources += [uri for bucket in getattr(task, "buckets", {}).values() for uri in bucket.source]
         read, written = getattr(task, "inputs", None), getattr(task, "outputs", None)
         return cls(
-            hours=HOURS if hours is None else hours,
-            assumed=hours is None,
+            hours=hours,
+            assumed=assumed,
+            deadline_h=left,
             setup_s=SETUP_S if task.setup else 0.0,
             checkpoint=task.checkpoint is not None,
             disk_gb=task.requirements.disk_gb,
@@ -162,8 +177,7 @@ class Reckoner:
         found = self._hours.get(key)
         if found is None:
             estimate = self.estimate
-            start_h = (START_S.get(cloud, START_ELSEWHERE_S) + estimate.setup_s) / 3600
-            start_h += sum(data.gb for data in estimate.data) / TRANSFER_GB_S / 3600
+            start_h = _start_h(cloud, estimate)
             extra_h = _rerun_hours(band, self.nodes, estimate, start_h) if market is Market.SPOT else 0.0
             found = self._hours[key] = start_h, extra_h
         return found
@@ -180,6 +194,31 @@ class Reckoner:
             )
             self._transfer[cloud, region] = found
         return found
+
+
+def deadline_h(task: Task, now: float | None) -> float | None:
+    """Hours that are left until the task must be done; None without a deadline, and for one at a point in time
+    when nobody says what time it is."""
+    said = task.deadline
+    if said is None:
+        return None
+    if said.span_s is not None:
+        return said.span_s / 3600
+    if said.at is None or now is None:
+        return None
+    import datetime
+
+    return (datetime.datetime.fromisoformat(said.at).timestamp() - now) / 3600
+
+
+def soonest_h(cloud: str, estimate: Estimate) -> float:
+    """Hours until a task is done on a cloud when nothing is lost: start, setup, data and work."""
+    return _start_h(cloud, estimate) + estimate.hours
+
+
+def _start_h(cloud: str, estimate: Estimate) -> float:
+    seconds = START_S.get(cloud, START_ELSEWHERE_S) + estimate.setup_s
+    return (seconds + sum(data.gb for data in estimate.data) / TRANSFER_GB_S) / 3600
 
 
 def losses_per_hour(band: int | None) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from compiler.catalog import accelerators
+from compiler.cost import soonest_h
 from compiler.offer import Accelerator, Offer
 from compiler.passes import PASSES, fit
 from compiler.plan import Relaxation
@@ -63,6 +64,15 @@ def relaxations(search: Search, shelves: Sequence[Shelf]) -> tuple[Relaxation, .
             search.but(disk_gb=None),
             lambda one: one.disk_gb or 0,
         )
+    if wanted.max_hourly_cost is not None:
+        attempt(_price, search.but(max_hourly_cost=None), _nothing)
+    if search.estimate.late:
+        longer = replace(search.estimate, deadline_h=None)
+        attempt(
+            lambda one: f"deadline: {math.ceil(soonest_h(one.cloud, longer) * 10) / 10:g}h",
+            replace(search, estimate=longer),
+            _nothing,
+        )
     if search.exact:
         attempt(lambda _: "exact: false", replace(search, exact=False), _nothing)
     unique = {(one.change, one.offer): one for one in found}
@@ -71,11 +81,7 @@ def relaxations(search: Search, shelves: Sequence[Shelf]) -> tuple[Relaxation, .
 
 def _left(search: Search, shelves: Sequence[Shelf], only: Keep | None) -> tuple[Group, ...]:
     """What gets through all passes but the last, which only puts things in order."""
-    groups = (
-        group
-        for shelf in shelves
-        for group in shelf.groups(search.requirements, search.enabled, search.avoided)
-    )
+    groups = (group for shelf in shelves for group in shelf.groups(search))
     search = replace(search, left=tuple(one for one in groups if only is None or only(one.offer)))
     for _, apply in PASSES[:-1]:
         search = apply(search)
@@ -96,6 +102,10 @@ def _best(search: Search, groups: Sequence[Group], most: Callable[[Offer], float
 
 def _nothing(_: Offer) -> float:
     return 0.0
+
+
+def _price(offer: Offer) -> str:
+    return f"max_hourly_cost: {math.ceil(offer.price * 100) / 100:g}"
 
 
 def _infra(offer: Offer) -> str:

@@ -44,6 +44,8 @@ def plan(
     hours: float | None = None,
     data: Sequence[Data] = (),
     exact: bool = False,
+    regions: Mapping[str, Sequence[str]] | None = None,
+    now: float | None = None,
 ) -> Plan:
     """Every offer judged, the best ranked by the cost of the whole task.
 
@@ -51,13 +53,15 @@ def plan(
     seconds ago, or without: just now. `catalog` adds its offers to `offers`. `options` are requests of which any
     will do, or with `ordered` the first that something fits; without, the task's own alternatives. `hours` is
     how long the task runs when somebody knows, `data` what it reads beside the buckets among its file_mounts.
-    `exact` refuses machines larger than asked.
+    `exact` refuses machines larger than asked. `regions` are those that may be used, of clouds of which not all
+    may. `now` (seconds since 1970) is what a deadline at a point in time is held against; without, it is not.
     """
     shelves: tuple[Shelf, ...] = (Loose(tuple(offers)), *((catalog,) if catalog else ()))
     away, uneasy = _decayed(avoid)
     asking = Search(
         requirements=task.requirements, nodes=task.num_nodes, enabled=frozenset(enabled), avoided=away,
-        uneasy=uneasy, exact=exact, estimate=Estimate.of(task, hours, data),
+        uneasy=uneasy, exact=exact, estimate=Estimate.of(task, hours, data, now),
+        regions={cloud: tuple(names) for cloud, names in (regions or {}).items()},
     )  # fmt: skip
     wanted = wishes.of(task) if options is None else wishes.expanded(options, ordered)
     searches = _searched(asking, wanted, shelves)
@@ -100,9 +104,7 @@ def _searched(
     for group in wanted:
         tried: list[Tried] = []
         for one in group:
-            estimate = asking.estimate
-            if one.disk_gb is not None:
-                estimate = replace(estimate, disk_gb=one.disk_gb)
+            estimate = replace(asking.estimate, disk_gb=one.disk_gb)
             exact = asking.exact or getattr(one, "exact", False)
             search = replace(asking, requirements=one, estimate=estimate, exact=exact)
             done, steps, sized = run(search, shelves)
@@ -126,11 +128,7 @@ def run(search: Search, shelves: Sequence[Shelf]) -> tuple[Search, tuple[Step, .
 
 def collect(search: Search, shelves: Sequence[Shelf]) -> Search:
     """The search before its first pass: everything is left."""
-    groups = [
-        group
-        for shelf in shelves
-        for group in shelf.groups(search.requirements, search.enabled, search.avoided)
-    ]
+    groups = [group for shelf in shelves for group in shelf.groups(search)]
     return replace(search, left=tuple(groups))
 
 
@@ -211,6 +209,7 @@ def _place(task: Task, by: str) -> Place | None:
         "reach": ("infra", "cloud", "region", "zone"),
         "fit": ("accelerators", "cpus", "memory", "disk_size"),
         "market": ("use_spot",),
+        "price": ("max_hourly_cost",),
     }.get(by, ())
     for field in fields:
         if task.source and task.source.place(("resources", field)):

@@ -20,7 +20,8 @@ class Group:
     """Offers that every pass judges alike: `offer` stands for them and has their lowest price.
 
     `rows` gives them, cheapest first; a group without is its one offer. `split` takes the offers in
-    one market out of a group that is sold in both, before anything looks at the market.
+    one market out of a group that is sold in both, before anything looks at the market. `upto` gives what costs
+    no more than a price, None when nothing does.
     """
 
     offer: Offer
@@ -28,6 +29,7 @@ class Group:
     highest: float = 0.0
     rows: Callable[[], Iterator[Offer]] | None = None
     split: Callable[[Market], Iterable[Group]] | None = None
+    upto: Callable[[float], Group | None] | None = None
 
     def offers(self) -> Iterator[Offer]:
         return self.rows() if self.rows else iter((self.offer,))
@@ -36,10 +38,8 @@ class Group:
 class Shelf(Protocol):
     """Where offers come from."""
 
-    def groups(
-        self, wanted: Requirements, enabled: frozenset[str], avoided: frozenset[str]
-    ) -> Iterable[Group]:
-        """Every offer that there is, in groups of which `reach` to `avoid` can judge each as a whole."""
+    def groups(self, search: Search) -> Iterable[Group]:
+        """Every offer that there is, in groups of which each pass of the search can judge one as a whole."""
         ...
 
 
@@ -49,9 +49,7 @@ class Loose:
 
     offers: tuple[Offer, ...]
 
-    def groups(
-        self, wanted: Requirements, enabled: frozenset[str], avoided: frozenset[str]
-    ) -> Iterable[Group]:
+    def groups(self, search: Search) -> Iterable[Group]:
         return (Group(offer, 1, offer.price) for offer in self.offers)
 
 
@@ -59,7 +57,8 @@ class Loose:
 class Search:
     """`rejected` counts offers by (pass, reason); `says` is what the last pass asked for, for people,
     and `asks` whether the task asked for it itself. `avoided` are places to stay away from now, `uneasy` those
-    where something was lost earlier, with how much that still counts (0 to 1). `exact` refuses larger machines.
+    where something was lost earlier, with how much that still counts (0 to 1). `regions` are those that may be
+    used of a cloud, where not all may. `exact` refuses larger machines.
     `ranked` are the best `most` placements, once there is an order."""
 
     requirements: Requirements
@@ -72,6 +71,7 @@ class Search:
     asks: bool = False
     estimate: Estimate = field(default_factory=Estimate)
     uneasy: Mapping[str, float] = field(default_factory=dict)
+    regions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     exact: bool = False
     most: int = KEPT
     ranked: tuple[Placement, ...] = ()

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from compiler.offer import Accelerator, Market, Offer
-from compiler.searching import Group, names_of
-from compiler.task import Requirements
+from compiler.searching import Group, Search, names_of
 
 _CELL = "id, cloud, accelerator, count, cpus, memory_gb, arch, burstable"
 _SUMS = "count(price), count(spot), min(price), max(price), min(spot), max(spot)"
@@ -65,6 +65,7 @@ class Scope:
         return " and ".join(parts) or "1"
 
 
+_ANYWHERE: frozenset[int] | None = None
 _OTHER = {market: Offer("", None, None, "", market, 0.0, 0.0, 0.0) for market in Market}
 
 
@@ -93,38 +94,57 @@ class Catalog:
         )
         return tuple(region for (region,) in found)
 
-    def groups(
-        self, wanted: Requirements, enabled: frozenset[str], avoided: frozenset[str]
-    ) -> Iterable[Group]:
+    def groups(self, search: Search) -> Iterable[Group]:
         """Keeps the promise of compiler.searching.Shelf. The last answer is kept: markets differ by pass only."""
+        wanted = search.requirements
         card = wanted.accelerator.name if wanted.accelerator else None
         place = wanted.cloud, wanted.region, wanted.zone
-        asked = (*place, getattr(wanted, "instance_type", None), card, enabled, avoided)
+        allowed = tuple(sorted(search.regions.items()))
+        asked = (
+            *place,
+            getattr(wanted, "instance_type", None),
+            card,
+            search.enabled,
+            search.avoided,
+            allowed,
+        )
         if self._last is None or self._last[0] != asked:
-            self._last = asked, tuple(self._all(wanted, enabled, avoided))
+            self._last = asked, tuple(self._all(search))
         return self._last[1]
 
-    def _all(self, wanted: Requirements, enabled: frozenset[str], avoided: frozenset[str]) -> Iterator[Group]:
+    def _all(self, search: Search) -> Iterator[Group]:
         clouds = []
         for cloud, totals in self._totals.items():
-            if cloud in enabled and wanted.cloud in (None, cloud):
+            if cloud in search.enabled and search.requirements.cloud in (None, cloud):
                 clouds.append(cloud)
             else:
                 yield from _lumps(Offer(cloud, None, None, "", Market.SPOT, 0.0, 0.0, 0.0), totals)
         for cloud in clouds:
-            yield from self._of(cloud, wanted, avoided)
+            yield from self._of(cloud, search)
 
-    def _of(self, cloud: str, wanted: Requirements, avoided: frozenset[str]) -> Iterator[Group]:
+    def _of(self, cloud: str, search: Search) -> Iterator[Group]:
+        """Lumps of what the task cannot mean, from the widest reason to the narrowest, then what is left."""
+        wanted = search.requirements
         none = Offer(cloud, wanted.region, wanted.zone, "", Market.SPOT, 0.0, 0.0, 0.0)
         scope, left = Scope(), self._totals[cloud]
-        if wanted.region or wanted.zone:
-            inside = self._places(cloud, wanted.region, None)
-            scope = Scope(inside)
+        allowed, within = search.regions.get(cloud, ()), _ANYWHERE
+        if cloud in search.regions:
+            within = frozenset(number for one in allowed for number in self._places(cloud, one, None))
+            scope = Scope(tuple(sorted(within)))
             sold = self._sold(scope)
             yield from _lumps(replace(none, region=None, zone=None), _less(left, sold))
             left = sold
+            # Who speaks for the rest is in a region that may be used, and not in one to stay away from.
+            names = (one for one in allowed if f"{cloud} {one}" not in search.avoided)
+            none = replace(none, region=wanted.region or next(names, None))
+        if wanted.region or wanted.zone:
+            scope = Scope(self._places(cloud, wanted.region, None, within))
+            sold = self._sold(scope)
+            other = next((one for one in allowed if one != wanted.region), None)
+            yield from _lumps(replace(none, region=other, zone=None), _less(left, sold))
+            left = sold
             if wanted.zone:
-                scope = Scope(self._places(cloud, wanted.region, wanted.zone))
+                scope = Scope(self._places(cloud, wanted.region, wanted.zone, within))
                 sold = self._sold(scope)
                 yield from _lumps(replace(none, zone=None), _less(left, sold))
                 left = sold
@@ -142,15 +162,16 @@ class Catalog:
                 for market, count, _, _ in one.sold:
                     has[market] += count
             yield from _lumps(replace(none, instance_type=named or ""), _less(left, has))
-        yield from self._groups(sizes, cloud, scope, wanted, avoided)
+        yield from self._groups(sizes, replace(none, instance_type=named or ""), scope, search.avoided)
 
     def _groups(
-        self, sizes: list[_Size], cloud: str, scope: Scope, wanted: Requirements, avoided: frozenset[str]
+        self, sizes: list[_Size], like: Offer, scope: Scope, avoided: frozenset[str]
     ) -> Iterator[Group]:
-        """A group for each size and market, and one more for each place to stay away from."""
+        """A group for each size and market, and one more for each place to stay away from. What the task asks
+        of place and machine all have as `like` has it."""
+        cloud, named = like.cloud, like.instance_type
         away = self._avoided(cloud, scope, avoided)
         known = {one.cell: one for one in sizes}
-        named = getattr(wanted, "instance_type", None) or ""
         gone: dict[tuple[int, Market], int] = {}
         for number, offer in away:
             for part in self._sizes(cloud, Scope((number,), scope.shapes), None):
@@ -161,7 +182,7 @@ class Catalog:
                     place = cloud, offer.region, offer.zone
                     yield Group(part.offer(place, named, market, low), count, high)
         skip = tuple(number for number, _ in away)
-        place = cloud, wanted.region, wanted.zone
+        place = cloud, like.region, like.zone
         for one in sizes:
             sold = one.sold
             if gone:
@@ -189,18 +210,38 @@ class Catalog:
             one = offer
             if offer.market is not market:
                 one = size.offer((offer.cloud, offer.region, offer.zone), offer.instance_type, market, low)
-            yield Group(one, count, high, partial(self._rows, offer.cloud, size, market, scope, skip))
+            rows = partial(self._rows, offer.cloud, size, market, scope, skip)
+            upto = partial(self._upto, one, high, rows, (size.cell, scope, skip))
+            yield Group(one, count, high, rows, upto=upto)
+
+    def _upto(
+        self,
+        one: Offer,
+        high: float,
+        rows: Callable[[], Iterator[Offer]],
+        where: tuple[int, Scope, tuple[int, ...]],
+        most: float,
+    ) -> Group | None:
+        """The cheaper end of a group: its rows come by price."""
+        price, (cell, scope, skip) = _PRICE[one.market], where
+        ((count, dearest),) = self.find(
+            f"select count(*), max({price}) from offer"  # noqa: S608
+            f" where cell = ? and {price} <= ? and {scope.where()}{_without(skip)}",
+            (cell, most),
+        )
+        if not count:
+            return None
+        return Group(one, count, min(high, dearest), lambda: takewhile(lambda row: row.price <= most, rows()))
 
     def _rows(
         self, cloud: str, size: _Size, market: Market, scope: Scope, skip: tuple[int, ...]
     ) -> Iterator[Offer]:
         """Offers of a cell, cheapest first; those of one price in the order of the catalog."""
         price = _PRICE[market]
-        without = f" and place not in ({_list(skip)})" if skip else ""
         found = self.connection.execute(
             "select offer.price, spot, band, shape.name, region, zone, says from offer"  # noqa: S608
             " join shape on shape.id = shape join place on place.id = place join source on source.id = source"
-            f" where offer.cell = ? and offer.{price} is not null and {scope.where()}{without}"
+            f" where offer.cell = ? and offer.{price} is not null and {scope.where()}{_without(skip)}"
             f" order by offer.{price}, offer.id",
             (size.cell,),
         )
@@ -240,12 +281,14 @@ class Catalog:
         ).fetchone()
         return {Market.ON_DEMAND: sold, Market.SPOT: spot}
 
-    def _places(self, cloud: str, region: str | None, zone: str | None) -> tuple[int, ...]:
+    def _places(
+        self, cloud: str, region: str | None, zone: str | None, within: frozenset[int] | None = None
+    ) -> tuple[int, ...]:
         found = self.connection.execute(
             "select id from place where cloud = ? and (? is null or region = ?) and (? is null or zone = ?)",
             (cloud, region, region, zone, zone),
         )
-        return tuple(number for (number,) in found)
+        return tuple(number for (number,) in found if within is None or number in within)
 
     def _shapes(self, cloud: str, name: str) -> tuple[int, ...]:
         found = self.connection.execute(
@@ -282,6 +325,10 @@ def _lumps(offer: Offer, sold: dict[Market, int]) -> Iterator[Group]:
 
 def _less(sold: dict[Market, int], part: dict[Market, int]) -> dict[Market, int]:
     return {market: count - part[market] for market, count in sold.items()}
+
+
+def _without(skip: tuple[int, ...]) -> str:
+    return f" and place not in ({_list(skip)})" if skip else ""
 
 
 def _list(numbers: tuple[int, ...]) -> str:

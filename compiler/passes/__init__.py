@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from compiler.passes import avoid, fit, market, rank, reach
+from compiler.passes import avoid, deadline, fit, market, price, rank, reach
 from compiler.searching import Search
 
 PASSES: tuple[tuple[str, Callable[[Search], Search]], ...] = (
@@ -12,5 +12,7 @@ PASSES: tuple[tuple[str, Callable[[Search], Search]], ...] = (
     ("fit", fit.fit),
     ("market", market.market),
     ("avoid", avoid.avoid),
+    ("price", price.price),
+    ("deadline", deadline.deadline),
     ("rank", rank.rank),
 )

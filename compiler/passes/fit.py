@@ -87,7 +87,9 @@ def _reason(offer: Offer, wanted: Requirements) -> str | None:
     if wanted.memory_gb and offer.memory_gb + _ROUNDING < wanted.memory_gb.value:
         return f"have less than {gigabytes(wanted.memory_gb.value)} of memory"
     ratio = per_cpu(wanted)
-    if ratio and not offer.flexible and offer.memory_gb + _ROUNDING < ratio.value * offer.cpus:
+    # A flexible machine is cut to the ratio: it needs the memory of the vCPUs that are asked for, or of one.
+    cores = offer.cpus if not offer.flexible else wanted.cpus.value if wanted.cpus else min(1.0, offer.cpus)
+    if ratio and offer.memory_gb + _ROUNDING < ratio.value * cores:
         return f"have less than {gigabytes(ratio.value)} of memory for each vCPU"
     if wanted.disk_gb and offer.disk_gb is not None and offer.disk_gb + _ROUNDING < wanted.disk_gb:
         return f"have less than {gigabytes(wanted.disk_gb)} of disk"
@@ -119,10 +121,16 @@ def cut(offer: Offer, wanted: Requirements) -> Offer:
     """A flexible offer in the size that is asked for; another as it is."""
     if not offer.flexible:
         return offer
+    ratio = per_cpu(wanted)
+    cores, memory = wanted.cpus.value if wanted.cpus else offer.cpus, offer.memory_gb
+    if ratio:
+        # As many vCPUs as there is memory for, when the task asks for no number of them.
+        cores = cores if wanted.cpus else min(cores, memory / ratio.value)
+        memory = round(cores * ratio.value, 6)
     return replace(
         offer,
-        cpus=wanted.cpus.value if wanted.cpus else offer.cpus,
-        memory_gb=wanted.memory_gb.value if wanted.memory_gb else offer.memory_gb,
+        cpus=cores,
+        memory_gb=wanted.memory_gb.value if wanted.memory_gb else memory,
         accelerator=wanted.accelerator or offer.accelerator,
         disk_gb=wanted.disk_gb if wanted.disk_gb and offer.disk_gb is not None else offer.disk_gb,
     )

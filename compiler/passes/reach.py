@@ -16,6 +16,8 @@ def reach(search: Search) -> Search:
             return "are of clouds that are not enabled"
         if wanted.cloud and offer.cloud != wanted.cloud:
             return f"are not of {wanted.cloud}"
+        if offer.cloud in search.regions and offer.region not in search.regions[offer.cloud]:
+            return "are in regions that your settings leave out"
         if wanted.region and offer.region != wanted.region:
             return f"are not in {wanted.region}"
         if wanted.zone and offer.zone != wanted.zone:

@@ -19,7 +19,7 @@ from compiler.offer import Accelerator, Market, Offer
 from compiler.plan import Plan
 from compiler.quantity import Quantity
 from compiler.search import plan
-from compiler.task import Requirements, Task
+from compiler.task import Deadline, Requirements, Task
 
 CLOUDS = ("aws", "gcp", "vast")
 prices = st.none() | st.sampled_from([0.1, 0.5, 1.0, 2.5, 30.0])
@@ -53,6 +53,7 @@ requirements = st.builds(
     memory_gb=st.none() | st.builds(Quantity, st.sampled_from([8.0, 16.0]), st.booleans()),
     disk_gb=st.none() | st.just(100.0),
     use_spot=st.booleans(),
+    max_hourly_cost=st.none() | st.none() | st.sampled_from([0.05, 0.5, 1.5]),
 )
 
 tasks = st.builds(
@@ -61,6 +62,8 @@ tasks = st.builds(
     requirements=requirements,
     checkpoint=st.none() | st.just("~/ck"),
     setup=st.none() | st.just("pip install x"),
+    deadline=st.none() | st.sampled_from([Deadline(span_s=3700.0), Deadline(span_s=4e5)]),
+    duration_s=st.none() | st.sampled_from([1800.0, 3600.0]),
     file_mounts=st.sampled_from([{}, {"/data": "s3://bucket/x"}, {"/data": "gs://b", "/more": "s3://c"}]),
 )
 enabled = st.sets(st.sampled_from(CLOUDS))
@@ -68,6 +71,11 @@ avoided = st.dictionaries(
     st.sampled_from(["aws", "aws r1", "aws a", "gcp r2", "vast b"]), st.sampled_from([0.0, 60.0, 7200.0, 1e6])
 )
 sold = st.lists(rows, max_size=14)
+allowed = st.dictionaries(
+    st.sampled_from(CLOUDS),
+    st.lists(st.sampled_from(["r1", "r2", "r3"]), max_size=2, unique=True),
+    max_size=2,
+)
 
 
 @contextmanager
@@ -108,13 +116,18 @@ def worth(made: Plan) -> list[tuple[object, ...]]:
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
-@given(tasks, sold, enabled, avoided, st.booleans())
+@given(tasks, sold, enabled, avoided, st.booleans(), allowed)
 def test_the_catalog_answers_as_its_rows_one_by_one(
-    task: Task, found: list[Row], on: set[str], avoid: dict[str, float], exact: bool
+    task: Task,
+    found: list[Row],
+    on: set[str],
+    avoid: dict[str, float],
+    exact: bool,
+    only: dict[str, list[str]],
 ) -> None:
     with opened(found) as catalog:
-        packed = plan(task, (), name="t", enabled=on, avoid=avoid, catalog=catalog, exact=exact)
-    plain = plan(task, loose(found), name="t", enabled=on, avoid=avoid, exact=exact)
+        packed = plan(task, (), name="t", enabled=on, avoid=avoid, catalog=catalog, exact=exact, regions=only)
+    plain = plan(task, loose(found), name="t", enabled=on, avoid=avoid, exact=exact, regions=only)
     assert packed.offers == plain.offers
     assert sorted(map(repr, packed.rejections)) == sorted(map(repr, plain.rejections))
     assert [(step.by, step.left) for step in packed.steps] == [(step.by, step.left) for step in plain.steps]
@@ -129,6 +142,8 @@ def relaxed(wanted: Requirements) -> list[Requirements]:
         replace(wanted, region=None),
         replace(wanted, zone=None),
         replace(wanted, disk_gb=None),
+        replace(wanted, max_hourly_cost=None),
+        replace(wanted, max_hourly_cost=wanted.max_hourly_cost and wanted.max_hourly_cost * 2),
     ]
     if wanted.cpus:
         found.append(replace(wanted, cpus=Quantity(wanted.cpus.value, True)))

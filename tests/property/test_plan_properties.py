@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compiler import explain
-from compiler.cost import Estimate, Reckoner
+from compiler.cost import START_S, Estimate, Reckoner
 from compiler.folder import files
 from compiler.lower import lower
 from compiler.offer import Accelerator, Market, Offer
 from compiler.quantity import Quantity
 from compiler.search import no_offer, plan
 from compiler.spec import StackSpec
-from compiler.task import Autostop, Requirements, Task
+from compiler.task import Autostop, Deadline, Requirements, Task
 
 CLOUDS = ("local", "aws", "gcp")
 REGIONS = ("r1", "r2")
@@ -50,6 +50,7 @@ requirements = st.builds(
     disk_gb=st.none() | st.sampled_from([10.0, 100.0]),
     use_spot=st.booleans(),
     labels=st.dictionaries(st.sampled_from("ab"), st.text(max_size=3), max_size=2),
+    max_hourly_cost=st.none() | st.none() | st.sampled_from([0.05, 1.0, 10.0]),
     autostop=st.none() | st.builds(Autostop, st.none() | st.integers(0, 10**6), st.booleans()),
 )
 
@@ -66,18 +67,25 @@ tasks = st.builds(
     file_mounts=st.dictionaries(st.sampled_from(["/a", "~/b"]), st.text(min_size=1, max_size=4), max_size=2),
     checkpoint=st.none() | st.just("~/ck"),
     setup=st.none() | st.text(max_size=9),
+    deadline=st.none() | st.sampled_from([Deadline(span_s=3610.0), Deadline(span_s=3700.0)]),
+    duration_s=st.none() | st.sampled_from([600.0, 3600.0]),
     run=st.none() | st.text(max_size=9),
     file=st.sampled_from(["task.yaml", "a/b.yml"]),
 )
 
 lists = st.lists(offers, max_size=12)
 enabled = st.sets(st.sampled_from(CLOUDS))
+allowed = st.dictionaries(st.sampled_from(CLOUDS), st.lists(st.sampled_from(REGIONS), max_size=1), max_size=1)
 avoided = st.sets(st.sampled_from(["local", "aws r1", "aws r1a", "gcp r1b"]))
 
 
-def fits(offer: Offer, task: Task, on: set[str], avoid: set[str]) -> bool:
+def fits(offer: Offer, task: Task, on: set[str], avoid: set[str], only: dict[str, list[str]]) -> bool:
     """The meaning of a task, written down a second time and in the plainest way."""
     want = task.requirements
+    if task.deadline and task.deadline.span_s and task.duration_s:
+        setup_s = 300 if task.setup else 0
+        if START_S[offer.cloud] + setup_s + task.duration_s > task.deadline.span_s:
+            return False
     names = {offer.where, offer.cloud, f"{offer.cloud} {offer.region}"}
     if offer.flexible or want.cpus or want.memory_gb:
         default = True
@@ -89,6 +97,8 @@ def fits(offer: Offer, task: Task, on: set[str], avoid: set[str]) -> bool:
     return (
         offer.cloud in on
         and default
+        and (offer.cloud not in only or offer.region in only[offer.cloud])
+        and (want.max_hourly_cost is None or offer.price <= want.max_hourly_cost)
         and want.cloud in (None, offer.cloud)
         and want.region in (None, offer.region)
         and want.zone in (None, offer.zone)
@@ -129,12 +139,12 @@ def cost(offer: Offer, task: Task) -> float:
     return Reckoner(task.num_nodes, Estimate.of(task)).cost(offer).total
 
 
-@given(tasks, lists, enabled, avoided)
+@given(tasks, lists, enabled, avoided, allowed)
 def test_the_plan_is_what_trying_everything_finds(
-    task: Task, sold: list[Offer], on: set[str], avoid: set[str]
+    task: Task, sold: list[Offer], on: set[str], avoid: set[str], only: dict[str, list[str]]
 ) -> None:
-    made = plan(task, sold, name="t", enabled=on, avoid=avoid)
-    good = [offer for offer in sold if fits(offer, task, on, avoid)]
+    made = plan(task, sold, name="t", enabled=on, avoid=avoid, regions=only)
+    good = [offer for offer in sold if fits(offer, task, on, avoid, only)]
     assert made.fitting == len(made.placements) == len(good)
     worth = sorted((is_larger(offer, task), cost(offer, task)) for offer in good)
     assert [(bool(one.larger), one.total) for one in made.placements] == worth
