@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from compiler.cost import DISK_GB, Cost
+from compiler.cost import DISK_GB, Cost, soonest_h
 from compiler.offer import Market, Offer
 from compiler.plan import Placement, Plan
 from compiler.task import Requirements, Task
@@ -70,7 +70,9 @@ def _head(task: Task, plan: Plan) -> str:
     parts = [plan.name, f"{nodes} × {size}" if size else nodes, market]
     if plan.placements and not plan.chosen.free:
         hours = span(plan.estimate.hours * 3600)
-        parts.append(f"reckoned for {hours}" if plan.estimate.assumed else f"about {hours}")
+        until = plan.estimate.assumed and plan.estimate.deadline_h is not None
+        assumed = f"reckoned for {hours}, its deadline" if until else f"reckoned for {hours}"
+        parts.append(assumed if plan.estimate.assumed else f"about {hours}")
     return " · ".join(parts)
 
 
@@ -213,15 +215,29 @@ def _remarks(task: Task, plan: Plan) -> Iterator[str]:
         yield "  after the last run the nodes stay until `down`"
     else:
         yield f"  after the last run the nodes stay for {span(idle)}"
+    yield from _limits(task, plan)
     if not chosen.free:
         yield from _basis(plan)
+
+
+def _limits(task: Task, plan: Plan) -> Iterator[str]:
+    """How near the choice comes to the deadline and the budget."""
+    estimate, chosen = plan.estimate, plan.chosen
+    if estimate.deadline_h is not None and not estimate.assumed:
+        done_h = soonest_h(chosen.offer.cloud, estimate)
+        left = span((estimate.deadline_h - done_h) * 3600)
+        spot = " when nothing is lost" if chosen.offer.market is Market.SPOT else ""
+        yield f"  done after {span(done_h * 3600)}{spot}, {left} before its deadline"
+    if task.budget is not None and chosen.total:
+        yield f"  of its budget of {money(task.budget)} it takes {chosen.total / task.budget:.0%}"
 
 
 def _basis(plan: Plan) -> Iterator[str]:
     """What the reckoning rests on."""
     assumed = []
     if plan.estimate.assumed:
-        assumed.append(f"it runs {span(plan.estimate.hours * 3600)}")
+        until = " until its deadline" if plan.estimate.deadline_h is not None else ""
+        assumed.append(f"it runs {span(plan.estimate.hours * 3600)}{until}")
     if plan.chosen.cost.disk and plan.estimate.disk_gb is None:
         assumed.append(f"{DISK_GB:g} GB of disk")
     for data in plan.estimate.data:

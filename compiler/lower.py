@@ -61,7 +61,7 @@ def lower(
             "given": given,
         }
     cpus = wanted.cpus.value if wanted.cpus and offer.flexible else None
-    memory = wanted.memory_gb.value if wanted.memory_gb and offer.flexible else None
+    memory = offer.memory_gb if (wanted.memory_gb or wanted.memory_per_cpu) and offer.flexible else None
     return StackSpec(
         project=project,
         stack=stack_name(name, offer.cloud, offer.region),

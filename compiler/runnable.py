@@ -1,17 +1,18 @@
-"""What a task may say and no cloud can do yet: a table of fields, each refused with its place and a sentence.
+"""What a task may say and a cloud cannot do yet: tables of fields, each refused with its place and a sentence.
 
-Whoever brings a capability takes its row away. The table is about running: `explain` shows the plan and tells what
-cannot run, `up` refuses.
+Whoever builds what no cloud can do takes its row away; what some clouds can do names the Capability that they
+declare. The tables are about running: `explain` shows the plan and tells what cannot run, `up` refuses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import fields
 from typing import Any
 
 from compiler.catalog import clouds
 from compiler.needs import WRITTEN, Requirements
+from compiler.offer import Capability
 from compiler.problem import Place, Problem
 from compiler.task import Task
 
@@ -25,14 +26,9 @@ TASK: dict[str, tuple[str, str]] = {
     ),
     "buckets": ("file_mounts", "buckets are neither copied nor mounted yet; mount files of your machine"),
     "volumes": ("volumes", "volumes are not attached yet"),
-    "inputs": ("inputs", "transfers are not counted in plans yet"),
-    "outputs": ("outputs", "transfers are not counted in plans yet"),
     "service": ("service", "services do not run yet"),
     "pool": ("pool", "pools do not run yet"),
     "scheduling_timeout_s": ("job", "a limit for waiting is not kept yet"),
-    "deadline": ("deadline", "deadlines are not kept yet"),
-    "duration_s": ("duration", "plans do not count with your estimate yet"),
-    "budget": ("budget", "budgets are not kept yet"),
     "isolation": ("isolation", "accelerators are not shared yet"),
     "networking": ("networking", "nodes do not join networks of yours yet"),
     "edge": ("edge_config", "edge devices are not found by what they offer yet"),
@@ -43,10 +39,7 @@ TASK: dict[str, tuple[str, str]] = {
 """Field of Task -> its name in the file, and the sentence. A value other than the default is refused."""
 
 RESOURCES: dict[str, str] = {
-    "accelerator_memory": "accelerators are not found by their memory yet; name one, such as `A100-80GB:1`",
     "accelerator_args": "arguments of TPUs are not passed on yet",
-    "memory_per_cpu": "memory by the number of vCPUs is not planned yet; write gigabytes",
-    "max_hourly_cost": "a highest price is not kept by plans yet",
     "disk_tier": "disks have one speed yet",
     "network_tier": "networks have one speed yet",
     "local_disk": "disks inside the machine are not asked for yet",
@@ -60,13 +53,39 @@ RESOURCES: dict[str, str] = {
 }
 """Field of Requirements -> the sentence. A value other than the default, in any alternative, is refused."""
 
+CAPABILITIES: dict[str, tuple[Capability, ...]] = {
+    "buckets": (Capability.BUCKETS,),
+    "networking": (Capability.NETWORKING,),
+    "ports": (Capability.PORTS,),
+    "image": (Capability.IMAGE, Capability.CONTAINER),
+    "disk_tier": (Capability.DISK_TIER,),
+    "network_tier": (Capability.NETWORK_TIER,),
+    "local_disk": (Capability.LOCAL_DISK,),
+}
+"""Fields of either table that clouds can do which declare this; `image` is one of the two, by its value."""
+
+ANYWHERE: dict[str, tuple[str, ...]] = {
+    "disk_tier": ("medium", "best", "none"),
+    "network_tier": ("standard",),
+}
+"""Values that mean no more than what every cloud has."""
+
 DEFAULTS = {one.name: getattr(Requirements(), one.name) for one in fields(Requirements)}
 
 
-def refusals(task: Task) -> tuple[Problem, ...]:
-    """One Problem for each thing that the task asks for and that cannot run yet; empty for a task that can."""
-    found = [*_of_task(task), *_of_resources(task)]
+def refusals(task: Task, able: Collection[Capability] = ()) -> tuple[Problem, ...]:
+    """One Problem for each thing that the task asks for and that cannot run yet where a cloud is `able` to do so
+    much; empty for a task that can run there."""
+    found = [*_of_task(task, able), *_of_resources(task, able)]
     return tuple(sorted(found, key=lambda one: (one.place.line, one.place.column) if one.place else (0, 0)))
+
+
+def lacking(task: Task, able: Collection[Capability]) -> str:
+    """Which fields of a task ask for more than a cloud that is `able` to do so much can do, as it writes them:
+    `ports` and `image_id`; empty when it can run there."""
+    everything = {one.message for one in refusals(task, frozenset(Capability))}
+    names = [one.message.partition(":")[0] for one in refusals(task, able) if one.message not in everything]
+    return " and ".join(dict.fromkeys(names))
 
 
 def not_enabled(task: Task, enabled: frozenset[str]) -> tuple[Problem, ...]:
@@ -85,11 +104,11 @@ def not_enabled(task: Task, enabled: frozenset[str]) -> tuple[Problem, ...]:
     )
 
 
-def _of_task(task: Task) -> Iterator[Problem]:
+def _of_task(task: Task, able: Collection[Capability]) -> Iterator[Problem]:
     plain = Task()
     for name, (written, says) in TASK.items():
         value = getattr(task, name)
-        if value == getattr(plain, name):
+        if value == getattr(plain, name) or _can(name, (), able):
             continue
         if name == "buckets":
             for target in value:
@@ -107,13 +126,28 @@ def _of_task(task: Task) -> Iterator[Problem]:
         )
 
 
-def _of_resources(task: Task) -> Iterator[Problem]:
+def _of_resources(task: Task, able: Collection[Capability]) -> Iterator[Problem]:
     for name, says in RESOURCES.items():
-        if any(getattr(one, name) != DEFAULTS[name] for one in task.options):
+        if _can(name, task.options, able):
+            continue
+        plain = (DEFAULTS[name], *ANYWHERE.get(name, ()))
+        if any(getattr(one, name) not in plain for one in task.options):
             written_as = WRITTEN.get(name, name)
             yield Problem(CODE, f"`{written_as}`: {says}", _where(task, written_as))
     for text, field, says in _special(task):
         yield Problem(CODE, f"`{text}`: {says}", _where(task, field))
+
+
+def _can(name: str, options: Sequence[Requirements], able: Collection[Capability]) -> bool:
+    """Whether a cloud that is `able` to do so much can do a field, as the requests have it."""
+    needed = list(CAPABILITIES.get(name, ()))
+    if name == "image":
+        images = [one.image for one in options if one.image]
+        if not any(one.ids for one in images):
+            needed.remove(Capability.IMAGE)
+        if not any(one.docker for one in images):
+            needed.remove(Capability.CONTAINER)
+    return bool(needed) and all(one in able for one in needed)
 
 
 def _special(task: Task) -> Iterator[tuple[str, str, str]]:

@@ -17,6 +17,7 @@ from compiler.problem import Place, Problem
 from compiler.relax import relaxations
 from compiler.searching import KEPT, Loose, Search, Shelf
 from compiler.task import Requirements, Task
+from compiler.terms import Terms
 from compiler.words import asked, money
 
 HEADROOM = 1.2
@@ -44,8 +45,7 @@ def plan(
     hours: float | None = None,
     data: Sequence[Data] = (),
     exact: bool = False,
-    regions: Mapping[str, Sequence[str]] | None = None,
-    now: float | None = None,
+    terms: Terms | None = None,
 ) -> Plan:
     """Every offer judged, the best ranked by the cost of the whole task.
 
@@ -53,15 +53,14 @@ def plan(
     seconds ago, or without: just now. `catalog` adds its offers to `offers`. `options` are requests of which any
     will do, or with `ordered` the first that something fits; without, the task's own alternatives. `hours` is
     how long the task runs when somebody knows, `data` what it reads beside the buckets among its file_mounts.
-    `exact` refuses machines larger than asked. `regions` are those that may be used, of clouds of which not all
-    may. `now` (seconds since 1970) is what a deadline at a point in time is held against; without, it is not.
+    `exact` refuses machines larger than asked.
     """
     shelves: tuple[Shelf, ...] = (Loose(tuple(offers)), *((catalog,) if catalog else ()))
+    terms = terms or Terms()
     away, uneasy = _decayed(avoid)
     asking = Search(
         requirements=task.requirements, nodes=task.num_nodes, enabled=frozenset(enabled), avoided=away,
-        uneasy=uneasy, exact=exact, estimate=Estimate.of(task, hours, data, now),
-        regions={cloud: tuple(names) for cloud, names in (regions or {}).items()},
+        uneasy=uneasy, exact=exact, estimate=Estimate.of(task, hours, data, terms.now), terms=terms,
     )  # fmt: skip
     wanted = wishes.of(task) if options is None else wishes.expanded(options, ordered)
     searches = _searched(asking, wanted, shelves)
@@ -76,7 +75,7 @@ def plan(
         placements=placements,
         rejections=tuple(Rejection(by, reason, count) for by, reason, count in done.rejected),
         relaxations=() if placements else relaxations(sized, shelves),
-        envelope=_envelope(placements) if placements else None,
+        envelope=_envelope(placements, task.budget) if placements else None,
         fitting=done.count,
         estimate=done.estimate,
         requirements=done.requirements,
@@ -224,14 +223,15 @@ def _offered(offer: Offer, nodes: int) -> str:
     return f"{offer.where} {offer.instance_type}{spot} {price}{each}"
 
 
-def _envelope(placements: tuple[Placement, ...]) -> Envelope:
+def _envelope(placements: tuple[Placement, ...], budget: float | None) -> Envelope:
     """What the task says in order is approved with it: each of its requests up to its own ceiling."""
     ceilings: dict[int, float] = {}
     for one in placements:
         ceilings.setdefault(one.turn, round(math.ceil(one.hourly * HEADROOM * 100) / 100, 6))
     places: dict[str, Placement] = {}
     for one in placements:
-        if one.hourly <= ceilings[one.turn]:
+        affordable = budget is None or one is placements[0] or one.total <= budget
+        if one.hourly <= ceilings[one.turn] and affordable:
             places.setdefault(_market_at(one.offer), one)
     chosen = placements[0]
     return Envelope(

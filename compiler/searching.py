@@ -10,6 +10,7 @@ from compiler.cost import Estimate
 from compiler.offer import Market, Offer
 from compiler.plan import Placement
 from compiler.task import Requirements
+from compiler.terms import Terms
 
 KEPT = 100
 """Placements that a plan holds; the others are counted."""
@@ -57,8 +58,7 @@ class Loose:
 class Search:
     """`rejected` counts offers by (pass, reason); `says` is what the last pass asked for, for people,
     and `asks` whether the task asked for it itself. `avoided` are places to stay away from now, `uneasy` those
-    where something was lost earlier, with how much that still counts (0 to 1). `regions` are those that may be
-    used of a cloud, where not all may. `exact` refuses larger machines.
+    where something was lost earlier, with how much that still counts (0 to 1). `exact` refuses larger machines.
     `ranked` are the best `most` placements, once there is an order."""
 
     requirements: Requirements
@@ -71,7 +71,7 @@ class Search:
     asks: bool = False
     estimate: Estimate = field(default_factory=Estimate)
     uneasy: Mapping[str, float] = field(default_factory=dict)
-    regions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    terms: Terms = field(default_factory=Terms)
     exact: bool = False
     most: int = KEPT
     ranked: tuple[Placement, ...] = ()

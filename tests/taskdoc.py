@@ -11,6 +11,7 @@ import schemas
 from compiler import runnable
 from compiler.change import SAYS, Meaning
 from compiler.needs import WRITTEN
+from stacks import CLOUDS, cloud
 
 DOC = Path(__file__).parents[1] / "docs" / "task-yaml.md"
 
@@ -106,10 +107,27 @@ def _row(name: str, known: Mapping[str, Any], prefix: str) -> Iterator[str]:
 def _later(name: str, prefix: str) -> list[str]:
     """What cannot run yet of a field, by the table of capabilities."""
     if prefix == "resources.":
-        found = [says for field, says in runnable.RESOURCES.items() if WRITTEN.get(field, field) == name]
+        found = [
+            _there(field, says)
+            for field, says in runnable.RESOURCES.items()
+            if WRITTEN.get(field, field) == name
+        ]
     else:
-        found = [says for written, says in runnable.TASK.values() if written == name and not prefix]
-    return list(dict.fromkeys(found))
+        found = [
+            _there(field, says)
+            for field, (written, says) in runnable.TASK.items()
+            if written == name and not prefix
+        ]
+    return list(dict.fromkeys(one for one in found if one))
+
+
+def _there(field: str, says: str) -> str:
+    """The sentence with the clouds it is true of, when it is not true of all; empty when it is of none."""
+    needed = set(runnable.CAPABILITIES.get(field, ()))
+    without = [name for name in CLOUDS if not needed or not needed <= cloud(name).CAPABILITIES]
+    if len(without) == len(CLOUDS):
+        return says
+    return f"on {', '.join(f'`{name}`' for name in without)} {says}" if without else ""
 
 
 def _type(known: Mapping[str, Any]) -> str:

@@ -99,7 +99,7 @@ class Catalog:
         wanted = search.requirements
         card = wanted.accelerator.name if wanted.accelerator else None
         place = wanted.cloud, wanted.region, wanted.zone
-        allowed = tuple(sorted(search.regions.items()))
+        allowed = tuple(sorted(search.terms.regions.items()))
         asked = (
             *place,
             getattr(wanted, "instance_type", None),
@@ -127,8 +127,8 @@ class Catalog:
         wanted = search.requirements
         none = Offer(cloud, wanted.region, wanted.zone, "", Market.SPOT, 0.0, 0.0, 0.0)
         scope, left = Scope(), self._totals[cloud]
-        allowed, within = search.regions.get(cloud, ()), _ANYWHERE
-        if cloud in search.regions:
+        allowed, within = search.terms.regions.get(cloud, ()), _ANYWHERE
+        if cloud in search.terms.regions:
             within = frozenset(number for one in allowed for number in self._places(cloud, one, None))
             scope = Scope(tuple(sorted(within)))
             sold = self._sold(scope)

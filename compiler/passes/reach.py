@@ -16,7 +16,9 @@ def reach(search: Search) -> Search:
             return "are of clouds that are not enabled"
         if wanted.cloud and offer.cloud != wanted.cloud:
             return f"are not of {wanted.cloud}"
-        if offer.cloud in search.regions and offer.region not in search.regions[offer.cloud]:
+        if offer.cloud in search.terms.unable:
+            return f"are of a cloud that cannot do {search.terms.unable[offer.cloud]} yet"
+        if offer.cloud in search.terms.regions and offer.region not in search.terms.regions[offer.cloud]:
             return "are in regions that your settings leave out"
         if wanted.region and offer.region != wanted.region:
             return f"are not in {wanted.region}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,11 @@ def optimize(task: Task | Dag) -> Plan:
     wanted = entry.config.clouds
     every = dict.fromkeys((*CLOUDS, *catalog_clouds()))
     return make_plan(
-        entry, secrets=False, refuse=False, clouds=[one for one in every if wanted is None or one in wanted]
+        entry,
+        secrets=False,
+        refuse=False,
+        clouds=[one for one in every if wanted is None or one in wanted],
+        now=time.time(),
     )
 
 
@@ -82,7 +87,7 @@ def launch(
 
     entry = _entry(_single(task), cluster_name)
     check_local(entry.task)
-    plan = make_plan(entry)
+    plan = make_plan(entry, now=time.time())
     spec = make_spec(entry, plan.chosen, settings.project())
     values = _values(
         "up",

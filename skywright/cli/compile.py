@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compiler.problem import Exit, Problem, Problems
 from skywright.cli import screen
 from skywright.cli.arguments import Values
-from skywright.cli.planning import catalog_clouds, make_plan, make_spec
+from skywright.cli.planning import capabilities, catalog_clouds, make_plan, make_spec
 from skywright.cli.settings import project
 from skywright.cli.taskfile import Entry, read_entry
 from stacks import CLOUDS
@@ -28,18 +29,21 @@ def run(values: Values) -> int:
         entry = read_entry(values, (_yaml(values.file),), values.cluster_name)
         return _compile(values, entry, make_plan(entry, secrets=False))
     entry = read_entry(values, (_yaml(values.file),), values.cluster_name, clouds=catalog_clouds())
-    plan = make_plan(entry, refuse=False, clouds=_clouds(values, entry), exact=bool(values.exact))
+    plan = make_plan(
+        entry, refuse=False, clouds=_clouds(values, entry), exact=bool(values.exact), now=time.time()
+    )
+    place = plan.chosen.offer.cloud
     if values.json:
         from compiler.runnable import refusals
 
-        refused = [problem.to_data() for problem in refusals(entry.task)]
+        refused = [problem.to_data() for problem in refusals(entry.task, capabilities(place))]
         screen.data({**plan.to_data(), "not_runnable_yet": refused})
     else:
         from compiler.explain import lines
 
         for line in lines(entry.task, plan):
             screen.out(screen.paint(line.text, STYLES[line.style]) if line.style in STYLES else line.text)
-        say_refused(entry.task)
+        say_refused(entry.task, place)
     return int(Exit.FINE)
 
 
@@ -56,11 +60,11 @@ def _clouds(values: Values, entry: Entry) -> tuple[str, ...]:
     return (*priced, *(cloud for cloud in CLOUDS if cloud in named or None in named)) if priced else ()
 
 
-def say_refused(task: Task) -> None:
-    """What the plan is right about and `up` would refuse."""
+def say_refused(task: Task, cloud: str) -> None:
+    """What the plan is right about and `up` would refuse on this cloud."""
     from compiler.runnable import refusals
 
-    for problem in refusals(task):
+    for problem in refusals(task, capabilities(cloud)):
         screen.remark("cannot run yet", problem)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ def run(values: Values) -> int:
 
     entry = read_entry(values, values.entry, values.cluster_name)
     check_local(entry.task)
-    plan = make_plan(entry)
+    plan = make_plan(entry, now=time.time())
     there = None if never_used() else living.look(connect(), entry, entry.name, values)
     if values.dryrun:
         from skywright.cli.preview import show

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -12,6 +12,7 @@ from compiler.problem import Place, Problem, Problems
 from skywright.cli.taskfile import Entry
 
 if TYPE_CHECKING:
+    from compiler.offer import Capability
     from compiler.plan import Placement, Plan
     from compiler.spec import StackSpec
     from compiler.task import Task
@@ -31,8 +32,10 @@ def make_plan(
     refuse: bool = True,
     clouds: Collection[str] = (),
     exact: bool = False,
+    now: float | None = None,
 ) -> Plan:
-    """The plan of an entry all of whose values are given, among `clouds` (none: those that run here).
+    """The plan of an entry all of whose values are given, among `clouds` (none: those that run here). `now` is
+    what a deadline at a point in time is held against (seconds since 1970).
 
     Raises Problems task/value-needed, plan/..., policy/... Who only reviews need not have the `secrets`: their
     values change neither choice nor stack. With `refuse` also for what cannot run yet; `explain` tells that beside
@@ -41,30 +44,34 @@ def make_plan(
     from compiler import search
     from compiler.load import missing
     from compiler.runnable import not_enabled, refusals
+    from compiler.terms import Terms
     from stacks import CLOUDS, cloud
 
     needed = missing(entry.task, secrets=secrets)
     if needed:
         raise Problems(needed)
-    refused = refusals(entry.task)
-    if refuse and refused:
-        raise Problems(refused)
     settings = entry.config
     here = [name for name in CLOUDS if settings.clouds is None or name in settings.clouds]
     enabled = frozenset(clouds or here)
-    regions = settings.regions
-    offers = (
-        offer
-        for offer in chain.from_iterable(cloud(name).offers() for name in CLOUDS if name in enabled)
-        if offer.cloud not in regions or offer.region in regions[offer.cloud]
-    )
+    able = [name for name in CLOUDS if name in enabled]
+    refused = refusals(entry.task, frozenset().union(*map(capabilities, able)))
+    if refuse and refused:
+        raise Problems(refused)
+    offers = chain.from_iterable(cloud(name).offers() for name in CLOUDS if name in enabled)
+    unable = _unable(entry.task, able, refuse)
     catalog = None
     if enabled.difference(CLOUDS):
         from skywright.catalog import open_catalog
 
         catalog = open_catalog()
     plan = search.plan(
-        entry.task, offers, name=entry.name, enabled=enabled, avoid=(), catalog=catalog, exact=exact
+        entry.task,
+        offers,
+        name=entry.name,
+        enabled=enabled,
+        catalog=catalog,
+        exact=exact,
+        terms=Terms(settings.regions, unable, now),
     )
     if not plan.placements:
         closed = not_enabled(entry.task, enabled)
@@ -73,8 +80,34 @@ def make_plan(
     return plan
 
 
+def capabilities(name: str) -> frozenset[Capability]:
+    """What a cloud can do; nothing where its machines cannot be had from here yet."""
+    from stacks import CLOUDS, cloud
+
+    return cloud(name).CAPABILITIES if name in CLOUDS else frozenset()
+
+
+def _unable(task: Task, names: Sequence[str], refuse: bool) -> dict[str, str]:
+    """Clouds that cannot run the task, with what they cannot do, as long as another one can.
+
+    When none can, it is refused with the places of what it asks; who only explains goes on.
+    """
+    from compiler.runnable import lacking, refusals
+
+    found = {name: lacking(task, capabilities(name)) for name in names}
+    unable = {name: says for name, says in found.items() if says}
+    named = {one.cloud for one in task.options}
+    asked = [name for name in names if name in named or None in named]
+    if asked and all(name in unable for name in asked):
+        if refuse:
+            raise Problems(refusals(task, capabilities(asked[0])))
+        return {}
+    return unable
+
+
 def check_policy(entry: Entry, plan: Plan) -> None:
-    """What user and project allow. Raises Problems policy/label-missing, policy/too-dear."""
+    """What user, project and task allow. Raises Problems policy/label-missing, policy/too-dear,
+    policy/over-budget."""
     policy, found = entry.config.policy, list[Problem]()
     for name in policy.require_labels:
         if any(name not in one.labels for one in entry.task.options):
@@ -87,8 +120,24 @@ def check_policy(entry: Entry, plan: Plan) -> None:
     if most is not None and plan.chosen.hourly > most:
         says = f"`{entry.name}` costs {plan.chosen.hourly:.2f} USD/h, and {most:g} is the most that is allowed here"
         found.append(Problem("policy/too-dear", says, hint="`skywright config` shows where this is set"))
+    budget = entry.task.budget
+    if budget is not None and plan.chosen.total > budget:
+        found.append(_over_budget(entry, plan, budget))
     if found:
         raise Problems(found)
+
+
+def _over_budget(entry: Entry, plan: Plan, budget: float) -> Problem:
+    from compiler.words import money, span
+
+    hours = span(plan.estimate.hours * 3600)
+    where = f"{plan.chosen.offer.where} {plan.chosen.offer.instance_type}"
+    taken = f"{hours} by default" if plan.estimate.assumed and plan.estimate.deadline_h is None else hours
+    says = f"`{entry.name}` costs {money(plan.chosen.total)} on {where}, and its budget is {money(budget)}"
+    hint = (
+        f"reckoned for {taken}; `duration` tells how long it takes, `skywright explain` where the money goes"
+    )
+    return Problem("policy/over-budget", says, entry.task.place("budget"), hint)
 
 
 def make_spec(entry: Entry, placement: Placement, project: str) -> StackSpec:

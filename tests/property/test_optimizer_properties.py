@@ -20,6 +20,7 @@ from compiler.plan import Plan
 from compiler.quantity import Quantity
 from compiler.search import plan
 from compiler.task import Deadline, Requirements, Task
+from compiler.terms import Terms
 
 CLOUDS = ("aws", "gcp", "vast")
 prices = st.none() | st.sampled_from([0.1, 0.5, 1.0, 2.5, 30.0])
@@ -73,7 +74,7 @@ avoided = st.dictionaries(
 sold = st.lists(rows, max_size=14)
 allowed = st.dictionaries(
     st.sampled_from(CLOUDS),
-    st.lists(st.sampled_from(["r1", "r2", "r3"]), max_size=2, unique=True),
+    st.lists(st.sampled_from(["r1", "r2", "r3"]), max_size=2, unique=True).map(tuple),
     max_size=2,
 )
 
@@ -123,11 +124,28 @@ def test_the_catalog_answers_as_its_rows_one_by_one(
     on: set[str],
     avoid: dict[str, float],
     exact: bool,
-    only: dict[str, list[str]],
+    only: dict[str, tuple[str, ...]],
 ) -> None:
     with opened(found) as catalog:
-        packed = plan(task, (), name="t", enabled=on, avoid=avoid, catalog=catalog, exact=exact, regions=only)
-    plain = plan(task, loose(found), name="t", enabled=on, avoid=avoid, exact=exact, regions=only)
+        packed = plan(
+            task,
+            (),
+            name="t",
+            enabled=on,
+            avoid=avoid,
+            catalog=catalog,
+            exact=exact,
+            terms=Terms(only),
+        )
+    plain = plan(
+        task,
+        loose(found),
+        name="t",
+        enabled=on,
+        avoid=avoid,
+        exact=exact,
+        terms=Terms(only),
+    )
     assert packed.offers == plain.offers
     assert sorted(map(repr, packed.rejections)) == sorted(map(repr, plain.rejections))
     assert [(step.by, step.left) for step in packed.steps] == [(step.by, step.left) for step in plain.steps]

@@ -16,6 +16,7 @@ from compiler.quantity import Quantity
 from compiler.search import no_offer, plan
 from compiler.spec import StackSpec
 from compiler.task import Autostop, Deadline, Requirements, Task
+from compiler.terms import Terms
 
 CLOUDS = ("local", "aws", "gcp")
 REGIONS = ("r1", "r2")
@@ -75,11 +76,13 @@ tasks = st.builds(
 
 lists = st.lists(offers, max_size=12)
 enabled = st.sets(st.sampled_from(CLOUDS))
-allowed = st.dictionaries(st.sampled_from(CLOUDS), st.lists(st.sampled_from(REGIONS), max_size=1), max_size=1)
+allowed = st.dictionaries(
+    st.sampled_from(CLOUDS), st.lists(st.sampled_from(REGIONS), max_size=1).map(tuple), max_size=1
+)
 avoided = st.sets(st.sampled_from(["local", "aws r1", "aws r1a", "gcp r1b"]))
 
 
-def fits(offer: Offer, task: Task, on: set[str], avoid: set[str], only: dict[str, list[str]]) -> bool:
+def fits(offer: Offer, task: Task, on: set[str], avoid: set[str], only: dict[str, tuple[str, ...]]) -> bool:
     """The meaning of a task, written down a second time and in the plainest way."""
     want = task.requirements
     if task.deadline and task.deadline.span_s and task.duration_s:
@@ -141,9 +144,16 @@ def cost(offer: Offer, task: Task) -> float:
 
 @given(tasks, lists, enabled, avoided, allowed)
 def test_the_plan_is_what_trying_everything_finds(
-    task: Task, sold: list[Offer], on: set[str], avoid: set[str], only: dict[str, list[str]]
+    task: Task, sold: list[Offer], on: set[str], avoid: set[str], only: dict[str, tuple[str, ...]]
 ) -> None:
-    made = plan(task, sold, name="t", enabled=on, avoid=avoid, regions=only)
+    made = plan(
+        task,
+        sold,
+        name="t",
+        enabled=on,
+        avoid=avoid,
+        terms=Terms(only),
+    )
     good = [offer for offer in sold if fits(offer, task, on, avoid, only)]
     assert made.fitting == len(made.placements) == len(good)
     worth = sorted((is_larger(offer, task), cost(offer, task)) for offer in good)
