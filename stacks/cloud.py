@@ -143,6 +143,10 @@ class Cloud(Protocol):
         """What can be bought now beside the catalog (this machine, a cluster's nodes). No network where avoidable."""
         ...
 
+    def configured(self) -> bool:
+        """Are there credentials, as far as the environment and files tell within a millisecond? No SDK, no network."""
+        ...
+
     def check(self) -> tuple[Check, ...]:
         """Credentials, permissions by name, quotas where they can be asked, what degrades here."""
         ...

@@ -62,6 +62,11 @@ def offers() -> tuple[Offer, ...]:
     )
 
 
+def configured() -> bool:
+    """This machine is always here."""
+    return True
+
+
 def check() -> tuple[Check, ...]:
     """What keeps local nodes apart here, which addresses they have, how far limits are kept."""
     from stacks.provider import abilities
