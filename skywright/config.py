@@ -10,14 +10,28 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compiler.problem import Problem, Problems
 
+if TYPE_CHECKING:
+    from compiler.spec import Given
+
 OURS = ".skywright.yaml"
 THEIRS = ".sky.yaml"
-DEEP = ("labels", "policy", "prices")
+DEEP = ("labels", "policy", "prices", "given")
 """Settings whose members add up; of the others the strongest holds whole."""
+
+THEIRS_GIVEN = {
+    ("aws", "vpc_name"): "network",
+    ("aws", "remote_identity"): "role",
+    ("gcp", "vpc_name"): "network",
+    ("gcp", "project_id"): "account",
+    ("gcp", "remote_identity"): "role",
+    ("azure", "resource_group_vm"): "group",
+    ("kubernetes", "namespace"): "namespace",
+}
+"""(cloud, SkyPilot's name) of what a team owns -> ours, where it is the name of one thing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +57,8 @@ class Policy:
 class Config:
     """What holds. `clouds` None: all that work; `regions` by cloud, absent: all; `defaults` has a task's shape.
 
-    `prices` is as the file has it (discounts by cloud, reservations). `unused` are (key, file) of SkyPilot's
-    settings that have no meaning here.
+    `prices` is as the file has it (discounts by cloud, reservations). `given` has, by cloud, the names of what the
+    team owns. `unused` are (key, file) of SkyPilot's settings that have no meaning here.
     """
 
     project: str | None = None
@@ -54,6 +68,7 @@ class Config:
     labels: Mapping[str, str] = field(default_factory=dict)
     policy: Policy = field(default_factory=Policy)
     prices: Mapping[str, Any] = field(default_factory=dict)
+    given: Mapping[str, Given] = field(default_factory=dict)
     said: tuple[Said, ...] = ()
     unused: tuple[tuple[str, str], ...] = ()
 
@@ -156,13 +171,21 @@ def _translated(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         if key == "allowed_clouds" and isinstance(value, list):
             made["clouds"] = [clouds.canonical(str(name)) for name in value]
         elif isinstance(value, dict) and value:
-            left.extend(f"{key}.{inner}" for inner in value)
+            for inner, one in value.items():
+                ours = THEIRS_GIVEN.get((key, inner))
+                if ours and isinstance(one, str):
+                    made.setdefault("given", {}).setdefault(key, {})[ours] = one
+                else:
+                    left.append(f"{key}.{inner}")
         else:
             left.append(key)
     return made, left
 
 
 def _merged(layers: list[tuple[str, dict[str, Any]]], unused: tuple[tuple[str, str], ...]) -> Config:
+    from compiler.catalog import clouds
+    from compiler.spec import Given
+
     said: list[Said] = []
     whole: dict[str, Any] = {}
     for origin, data in layers:
@@ -187,6 +210,12 @@ def _merged(layers: list[tuple[str, dict[str, Any]]], unused: tuple[tuple[str, s
             policy.get("exact", False),
         ),
         prices=whole.get("prices") or {},
+        given={
+            clouds.canonical(name): Given.from_data(
+                {key: one for key, one in names.items() if one is not None}
+            )
+            for name, names in (whole.get("given") or {}).items()
+        },
         said=tuple(said),
         unused=unused,
     )

@@ -23,13 +23,12 @@ class Clouds(Mapping[str, str]):
     """Ours first, then what is installed beside us; a name of ours cannot be taken over."""
 
     def __init__(self) -> None:
-        self._found: dict[str, str] | None = None
+        self._theirs: dict[str, str] | None = None
 
     def _all(self) -> dict[str, str]:
-        if self._found is None:
-            theirs = _theirs()
-            self._found = OURS | {name: theirs[name] for name in sorted(theirs) if name not in OURS}
-        return self._found
+        if self._theirs is None:
+            self._theirs = dict(sorted(_theirs().items()))
+        return {**OURS, **{name: at for name, at in self._theirs.items() if name not in OURS}}
 
     def __getitem__(self, name: str) -> str:
         return OURS[name] if name in OURS else self._all()[name]

@@ -26,10 +26,9 @@ def check(clouds: Sequence[str | Cloud] | None = None) -> list[Line]:
 def enabled_clouds() -> list[str]:
     """Names of the clouds that tasks may run on from here, less those that the configuration leaves out."""
     from skywright import config
-    from stacks import CLOUDS
+    from skywright.cli import planning
 
-    allowed = config.read().clouds
-    return [name for name in CLOUDS if allowed is None or name in allowed]
+    return list(planning.enabled_clouds(config.read()))
 
 
 def list_accelerators(

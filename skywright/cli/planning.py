@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from compiler.plan import Placement, Plan
     from compiler.spec import StackSpec
     from compiler.task import Task
+    from skywright.config import Config
 
 
 def catalog_clouds() -> tuple[str, ...]:
@@ -51,16 +52,15 @@ def make_plan(
     if needed:
         raise Problems(needed)
     settings = entry.config
-    here = [name for name in CLOUDS if settings.clouds is None or name in settings.clouds]
-    enabled = frozenset(clouds or here)
+    enabled = frozenset(clouds or enabled_clouds(settings, entry.task))
     able = [name for name in CLOUDS if name in enabled]
     refused = refusals(entry.task, frozenset().union(*map(capabilities, able)))
     if refuse and refused:
         raise Problems(refused)
-    offers = chain.from_iterable(cloud(name).offers() for name in CLOUDS if name in enabled)
+    offers = chain.from_iterable(cloud(name).offers() for name in able)
     unable = _unable(entry.task, able, refuse)
     catalog = None
-    if enabled.difference(CLOUDS):
+    if enabled.intersection(catalog_clouds()):
         from skywright.catalog import open_catalog
 
         catalog = open_catalog()
@@ -140,12 +140,38 @@ def _over_budget(entry: Entry, plan: Plan, budget: float) -> Problem:
     return Problem("policy/over-budget", says, entry.task.place("budget"), hint)
 
 
+def enabled_clouds(settings: Config, task: Task | None = None) -> tuple[str, ...]:
+    """Clouds a task may run on: those of the configuration, else those with credentials and those it names."""
+    from stacks import CLOUDS, configured
+
+    if settings.clouds is not None:
+        return tuple(name for name in CLOUDS if name in settings.clouds)
+    named = {one.cloud for one in task.options} if task else set()
+    return tuple(dict.fromkeys((*configured(), *(name for name in CLOUDS if name in named))))
+
+
 def make_spec(entry: Entry, placement: Placement, project: str) -> StackSpec:
     """The stack of one placement."""
+    from compiler.catalog.images import image_for
     from compiler.lower import lower
+    from skywright.cli.settings import owner
+    from stacks import cloud
     from stacks.local import agent_digest
 
-    return lower(entry.task, placement, name=entry.name, project=project, agent=agent_digest())
+    offer = placement.offer
+    card = offer.accelerator.name if offer.accelerator else None
+    image = image_for(offer.cloud, offer.region, card, offer.arch)
+    return lower(
+        entry.task,
+        placement,
+        name=entry.name,
+        project=project,
+        agent=agent_digest(),
+        owner=owner(),
+        image=image.id if image else None,
+        given=entry.config.given.get(offer.cloud),
+        foundation=cloud(offer.cloud).FOUNDATION,
+    )
 
 
 def settled(task: Task, placement: Placement) -> Task:

@@ -11,7 +11,7 @@ import pytest
 from desk import wait
 
 from compiler.problem import Problem, Problems
-from stacks import CLOUDS, backend, engine, operate, plugins, process, refusal
+from stacks import OURS, backend, engine, operate, plugins, process, refusal
 from stacks.cloud import Failure
 from stacks.engine import Session
 from stacks.events import Listener
@@ -24,8 +24,9 @@ pytestmark = pytest.mark.engine
 def cloud_that(build, monkeypatch) -> str:
     module = types.ModuleType("cloud_of_a_test")
     module.build = build  # type: ignore[attr-defined]
+    module.configured = lambda: True  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setitem(CLOUDS, "pretended", module.__name__)
+    monkeypatch.setitem(OURS, "pretended", module.__name__)
     return "pretended"
 
 

@@ -51,7 +51,8 @@ def test_the_project_wins_over_the_user_and_ours_over_theirs(
     assert found.labels == {"owner": "me", "team": "b"}
     assert found.policy == config.Policy(10, ("team",))
     assert found.prices == {"discounts": {"aws": 0.1}}
-    assert [key for key, _ in found.unused] == ["aws.vpc_name", "active_workspace"]
+    assert [key for key, _ in found.unused] == ["active_workspace"]
+    assert found.given["aws"].network == "v"
     monkeypatch.setenv("SKYWRIGHT_PROJECT", "theirs")
     assert config.read(project).project == "theirs"
 
@@ -117,7 +118,7 @@ def test_the_command_shows_what_holds_and_what_is_hidden(
     assert ("project", "ours", True) in rows
     assert ("labels.team", "b", True) in rows
     assert ("defaults.resources.autostop", 30, True) in rows
-    assert {row["key"] for row in shown["unused"]} == {"aws.vpc_name", "active_workspace"}
+    assert {row["key"] for row in shown["unused"]} == {"active_workspace"}
     assert main(["config", str(task)]) == 0
     said = capsys.readouterr()
     assert "a stronger one holds" in said.out
