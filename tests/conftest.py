@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.components.cluster import Cluster
 
 CACHE = os.environ.get("SKYWRIGHT_CACHE") or str(
     Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skywright"
@@ -48,3 +53,13 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("SKYWRIGHT_HOME", str(folder / ".skywright"))
     monkeypatch.setenv("SKYWRIGHT_CACHE", CACHE)
     return folder
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A real Kubernetes API, one for the session. What it is built of must have been made before: it takes minutes."""
+    from tests.components import cluster as real
+
+    missing = [part.name for part in real.parts() if not part.here]
+    need(not missing, f"{', '.join(missing)} (python -m tests.components makes them, with Go)")
+    yield from real.running(tmp_path_factory.mktemp("cluster"))

@@ -1,4 +1,4 @@
-"""`./invoke test`: format, lint, types and import rules beside the making of the engine, then pytest."""
+"""`./invoke test`: format, lint, types and import rules beside the making of engine and components, then pytest."""
 
 from __future__ import annotations
 
@@ -79,11 +79,19 @@ def run(values: Any) -> int:
     return 1 if failed else 0
 
 
+MADE: tuple[tuple[str, list[str]], ...] = (
+    ("engine", [sys.executable, "-c", ENGINE]),
+    ("components", [sys.executable, "-m", "tests.components"]),
+)
+"""Built once per machine, then cached."""
+
+
 def check_all() -> list[str]:
-    """Run the checks one after the other while the engine is made; the names of those that failed."""
-    engine = Step("engine", [sys.executable, "-c", ENGINE])
-    making = threading.Thread(target=engine.run)
-    making.start()
+    """Run the checks one after the other while engine and components are made; the names of those that failed."""
+    making = [Step(name, command) for name, command in MADE]
+    threads = [threading.Thread(target=step.run) for step in making]
+    for thread in threads:
+        thread.start()
     failed = []
     for name, command in CHECKS:
         step = Step(name, command)
@@ -91,10 +99,11 @@ def check_all() -> list[str]:
         step.say()
         if step.code:
             failed.append(step.name)
-    if making.is_alive():
-        print("waiting for the engine (built once, then cached)", flush=True)
-    making.join()
-    engine.say()
-    if engine.code:
-        failed.append(engine.name)
+    for step, thread in zip(making, threads, strict=True):
+        if thread.is_alive():
+            print(f"waiting for {step.name} (built once, then cached)", flush=True)
+        thread.join()
+        step.say()
+        if step.code:
+            failed.append(step.name)
     return failed

@@ -1,0 +1,14 @@
+"""COMPONENTS: name -> what makes the component. A new one is one file and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.components import kine, kubernetes, kwok
+from tests.components.building import Component
+
+COMPONENTS: dict[str, Callable[[], Component]] = {
+    "kubernetes": kubernetes.component,  # the longest first
+    "kwok": kwok.component,
+    "kine": kine.component,
+}
