@@ -29,9 +29,9 @@ class Deadman:
         self._boot = boot_id()
         self._heard = self._noted = self._read()
 
-    def heard(self) -> None:
-        """Control answered just now."""
-        self._heard = now()
+    def heard(self, ago_s: float = 0.0) -> None:
+        """Control was there so many seconds ago."""
+        self._heard = max(self._heard, now() - ago_s)
         if self._heard - self._noted > self.after_s / 10:
             self._note()
 

@@ -1,4 +1,4 @@
-"""The node's side of the link: dials out to control, joins, and keeps one `sync` waiting (docs/link.md).
+"""The link over HTTP: dials out to control, joins, and keeps one `sync` waiting (docs/link.md).
 
 Rules: every call can be repeated; where control is is read anew before every connection; an answer to an abandoned
 call is thrown away; a fenced node hears so once and calls no more.
@@ -6,143 +6,14 @@ call is thrown away; a fenced node hears so once and calls no more.
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
 import os
-import random
-import socket
 import threading
-from typing import Any, Callable, NamedTuple, Optional
-from urllib.parse import quote, urlsplit
+from typing import Any, Callable, Optional
+from urllib.parse import quote
 
-PATIENCE_S = 10.0
-"""How long control may take to answer, beyond the time it was asked to hold a call."""
-SLOWEST_S = 5.0
-"""The longest pause between two attempts, unless control asks for more."""
-
-
-class Stopped(Exception):
-    """Control said that this node is to stop for ever."""
-
-
-class Refused(Exception):
-    """Control answered, but with nothing useful; `after_s` is the pause it asked for."""
-
-    def __init__(self, status: int, after_s: float) -> None:
-        super().__init__(f"control answered {status}")
-        self.status, self.after_s = status, after_s
-
-
-class Answer(NamedTuple):
-    """Status, headers (lower case) and body."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    def data(self) -> dict[str, Any]:
-        found = json.loads(self.body)
-        if not isinstance(found, dict):
-            raise ValueError("not an object")
-        return found
-
-
-class Caller:
-    """One kept connection, used by one thread; `address()` gives the base URL. Raises OSError and HTTPException."""
-
-    def __init__(self, address: Callable[[], str]) -> None:
-        self.address = address
-        self._base = ""
-        self._connection: Optional[http.client.HTTPConnection] = None
-        self._lock = threading.Lock()
-        self._waiting = False
-        self._news = False
-
-    def call(
-        self,
-        method: str,
-        path: str,
-        body: bytes = b"",
-        headers: Optional[dict[str, str]] = None,
-        timeout: float = PATIENCE_S,
-        into: Optional[Callable[[bytes], None]] = None,
-    ) -> Answer:
-        """One call; a dead kept connection is replaced once. `into` takes a 200's body in pieces."""
-        while True:
-            kept = self._connection is not None
-            try:
-                return self._exchange(method, path, body, headers or {}, timeout, into)
-            except BaseException as error:
-                self.close()
-                if (
-                    not (kept and isinstance(error, (ConnectionError, http.client.BadStatusLine)))
-                    or self._news
-                ):
-                    raise
-
-    def settle(self) -> None:
-        """What is to be said was put together just now: interrupt only for what comes later."""
-        with self._lock:
-            self._news = False
-
-    def interrupt(self) -> bool:
-        """From another thread: give up the call that waits, if one does, for there is news."""
-        with self._lock:
-            self._news = True
-            sock = self._connection.sock if self._waiting and self._connection else None
-            if sock is not None:
-                with contextlib.suppress(OSError):
-                    sock.shutdown(socket.SHUT_RDWR)
-        return sock is not None
-
-    @property
-    def news(self) -> bool:
-        return self._news
-
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = None
-
-    def _exchange(
-        self,
-        method: str,
-        path: str,
-        body: bytes,
-        headers: dict[str, str],
-        timeout: float,
-        into: Optional[Callable[[bytes], None]],
-    ) -> Answer:
-        connection = self._connect(timeout)
-        connection.request(method, self._base + path, body, headers)
-        with self._lock:
-            if self._news:
-                raise ConnectionAbortedError("there is news")
-            self._waiting = True
-        try:
-            response = connection.getresponse()
-        finally:
-            with self._lock:
-                self._waiting = False
-        found = {name.lower(): value for name, value in response.getheaders()}
-        if into is None or response.status != 200:
-            return Answer(response.status, found, response.read())
-        while True:
-            piece = response.read(256 * 1024)
-            if not piece:
-                return Answer(response.status, found, b"")
-            into(piece)
-
-    def _connect(self, timeout: float) -> http.client.HTTPConnection:
-        if self._connection is None:
-            parts = urlsplit(self.address())
-            kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-            self._base = parts.path.rstrip("/")
-            self._connection = kind(parts.hostname or "", parts.port, timeout=timeout)
-        if self._connection.sock is not None:
-            self._connection.sock.settimeout(timeout)
-        return self._connection
+from runtime.calls import FAILED, PATIENCE_S, SLOWEST_S, Answer, Caller, NoSuchLog, Pause, Refused, Stopped
 
 
 class Control:
@@ -166,6 +37,17 @@ class Control:
 
     def caller(self) -> Caller:
         return Caller(self.address)
+
+    def sync(
+        self,
+        compose: Callable[[], dict[str, Any]],
+        deliver: Callable[[dict[str, Any]], None],
+        stopped: Callable[[str], None],
+    ) -> Sync:
+        return Sync(self, compose, deliver, stopped)
+
+    def open_logs(self) -> Logs:
+        return Logs(self)
 
     def call(self, caller: Caller, method: str, path: str, body: bytes = b"", **more: Any) -> Answer:
         """A call as this node, joining first when needed. Raises Stopped, Refused, OSError, HTTPException."""
@@ -221,19 +103,6 @@ class Control:
         return answer
 
 
-class Pause:
-    """How long to wait before the next attempt: doubling, jittered, never shorter than what control asked for."""
-
-    def __init__(self) -> None:
-        self.tries = 0
-
-    def after(self, error: BaseException) -> float:
-        self.tries += 1
-        longest = min(SLOWEST_S, 0.05 * 2.0**self.tries)
-        asked = error.after_s if isinstance(error, Refused) else 0.0
-        return max(asked, longest / 2) + random.uniform(0, longest / 2)
-
-
 class Sync(threading.Thread):
     """Keeps control and node at one level: sends what `compose` puts together, hands every answer to `deliver`.
 
@@ -269,7 +138,7 @@ class Sync(threading.Thread):
             except Stopped as stop:
                 self.stopped(str(stop))
                 return
-            except (Refused, OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
+            except (Refused, *FAILED) as error:
                 if not self._caller.news:
                     self._woken.wait(pause.after(error))
 
@@ -285,3 +154,33 @@ class Sync(threading.Thread):
         ).data()
         self.deliver(answer)
         self.version = int(answer["version"])
+
+
+class Logs:
+    """Log bytes on a connection of their own; control has what it answered with."""
+
+    chunk = 1 << 20
+    gather_s = 0.2
+
+    def __init__(self, control: Control) -> None:
+        self.control = control
+        self._caller = control.caller()
+
+    def begin(self, key: tuple[int, int, str]) -> int:
+        return self.put(key, 0, b"")
+
+    def put(self, key: tuple[int, int, str], offset: int, data: bytes) -> int:
+        run, attempt, phase = key
+        path = self.control.path(f"logs/{run}/{attempt}/{phase}?offset={offset}")
+        try:
+            return int(self.control.call(self._caller, "PUT", path, data).data()["next"])
+        except Refused as error:
+            if error.status in (403, 404, 410):
+                raise NoSuchLog from None
+            raise
+
+    def stored(self, key: tuple[int, int, str], sent: int) -> tuple[int, int]:
+        return sent, sent
+
+    def end(self, key: tuple[int, int, str]) -> None:
+        pass

@@ -18,9 +18,9 @@ from typing import Any, Callable, Optional
 
 from runtime import cgroup, machine, mounts, phases
 from runtime.attempts import Attempts, Place
+from runtime.carrier import open_carrier
 from runtime.deadman import Deadman, boot_id, now
 from runtime.journal import Journal
-from runtime.link import Control, Sync
 from runtime.machine import Do, Ended, Fetched, Flushed, Leave, Lost, Notice, Say, State, Wanted
 from runtime.probe import Probe
 from runtime.progress import last_progress
@@ -55,15 +55,15 @@ class Agent:
         self._waker, self._wake = os.pipe()
         os.set_blocking(self._wake, False)
         agent = os.path.basename(os.path.dirname(os.path.abspath(__file__)))
-        self.control = Control(manifest, agent, self.boot_id)
-        self.sync = Sync(
-            self.control,
+        self.carrier = open_carrier(manifest, agent, self.boot_id)
+        self.sync = self.carrier.sync(
             self.compose,
             self.deliver,
             lambda reason: self.post(lambda: self.step(Leave("fenced"))),
         )
-        self.shipper = Shipper(self.control, lambda: self.post(self.on_shipped))
-        self.probe = Probe(manifest["probe"], self.on_notice) if "probe" in manifest else None
+        self.shipper = Shipper(self.carrier.open_logs(), lambda: self.post(self.on_shipped))
+        probes = [manifest["probe"]] if "probe" in manifest else []
+        self.probes = [Probe(data, self.on_notice) for data in probes + manifest.get("probes", [])]
 
     # --- the loop
 
@@ -71,9 +71,9 @@ class Agent:
         """Run until told to stop for ever (0) or until asked to end while the job goes on (SIGTERM, 143)."""
         signal.signal(signal.SIGTERM, lambda *_: self.post(lambda: setattr(self, "exit", 143)))
         self._resume()
-        for thread in (self.sync, self.shipper, self.probe):
-            if thread is not None:
-                thread.start()
+        self.sync.start()
+        for thread in (self.shipper, *self.probes):
+            thread.start()
         while self.exit is None:
             self._wait()
             while self.exit is None and not self.inbox.empty():
@@ -141,8 +141,11 @@ class Agent:
             self._on_shim_ended()
         if self.kill_at is not None and now() >= self.kill_at:
             self._kill()
-        if self.deadman.left_s < 0 and self.state.leaving is None:
-            self.step(Leave("silent"))
+        if self.state.leaving is None:
+            if self.deadman.left_s < 0:
+                self.step(Leave("silent"))
+            elif now() > self.manifest.get("most_s", float("inf")):
+                self.step(Leave("expired"))
         if self.shim is not None and self.state.phase == "running":
             self._look_at_progress()
         self._flush()
@@ -168,11 +171,14 @@ class Agent:
         acked, desired = int(answer["acked"]), answer["desired"]
         run = desired["run"] if desired else None
         event = desired and machine.Desired(desired["version"], run and wanted(run), desired["drain"])
-        self.post(lambda: self.on_answer(acked, event, run))
+        age_s = float(answer.get("age_s", 0.0))
+        self.post(lambda: self.on_answer(acked, event, run, age_s))
 
-    def on_answer(self, acked: int, event: Optional[machine.Desired], run: Optional[dict[str, Any]]) -> None:
-        """Control answered a sync; `run` is what `event` speaks of."""
-        self.deadman.heard()
+    def on_answer(
+        self, acked: int, event: Optional[machine.Desired], run: Optional[dict[str, Any]], age_s: float
+    ) -> None:
+        """Control said this `age_s` seconds ago; `run` is what `event` speaks of."""
+        self.deadman.heard(age_s)
         self.journal.acknowledge(acked)
         if event is None:
             return
@@ -203,7 +209,7 @@ class Agent:
             "phase": state.phase or None,
             "progress": self.progress,
             "memory_bytes": memory,
-            "agent_memory_bytes": _resident(),
+            "agent_memory_bytes": cgroup.resident(),
         }
         hold_s = 1.0 if self.progress and state.phase == "running" else 10.0
         return {"events": list(self.journal.events), "observed": observed, "hold_s": hold_s}
@@ -220,7 +226,7 @@ class Agent:
             error: Optional[str] = None
             try:
                 with _FETCHING:
-                    mounts.prepare(run, self.manifest, self.control.fetch, lambda: self.state.key != key)
+                    mounts.prepare(run, self.manifest, self.carrier.fetch, lambda: self.state.key != key)
             except (mounts.Misfit, OSError) as problem:
                 error = str(problem)
             self.post(lambda: self.step(Fetched(*key, error)))
@@ -379,14 +385,6 @@ def wanted(run: dict[str, Any]) -> Wanted:
         cancel=run["cancel"],
         grace_s=run["grace_s"],
     )
-
-
-def _resident() -> int:
-    try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0
 
 
 def main(args: list[str]) -> int:

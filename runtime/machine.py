@@ -103,7 +103,7 @@ class Notice(NamedTuple):
 
 
 class Leave(NamedTuple):
-    """The agent is to stop for ever: `fenced` (at once) or `silent` (after the job has saved)."""
+    """The agent is to stop for ever: `fenced` (at once), `silent` or `expired` (after the job has saved)."""
 
     why: str
 

@@ -1,48 +1,48 @@
-"""Sends log bytes to control: raw, at offsets, on a connection of their own; frees what control has.
+"""Sends log bytes to control: raw, at offsets, apart from all else that is said; frees what control has.
 
-Control's `next` decides where to go on: an empty body at offset 0 asks for it, so nothing about it is kept on disk.
+Control decides where to go on, so nothing about it is kept on disk.
 """
 
 from __future__ import annotations
 
 import ctypes
-import http.client
 import os
 import threading
 import time
 from typing import Callable, Optional
 
-from runtime.link import Control, Pause, Refused, Stopped
+from runtime.calls import FAILED, NoSuchLog, Pause, Refused, Stopped
+from runtime.carrier import Logs
 
-CHUNK = 1 << 20
-GATHER_S = 0.2
-"""Bytes are gathered this long before they are sent, unless a chunk is full or nothing was sent for as long."""
+FREED = 1 << 20
+"""Disk space is given back in steps of so many bytes."""
 QUIET_S = (0.005, 0.1, 0.25)
 """How often a log is looked at: in the first second of a part, while bytes come, and after five seconds without."""
 
 
 class Stream:
-    """One part's log: `sent` bytes are with control (None: not asked yet), `final` is its size once the part ended."""
+    """One part's log: `sent` bytes are on their way (None: not asked yet), `stored` are with control, `final` is its
+    size once the part ended."""
 
     def __init__(self, key: tuple[int, int, str], path: str) -> None:
         self.key, self.path = key, path
         self.sent: Optional[int] = None
+        self.stored = 0
         self.final: Optional[int] = None
         self.freed = 0
         self.at = 0.0
 
     @property
     def done(self) -> bool:
-        return self.final is not None and self.sent is not None and self.sent >= self.final
+        return self.final is not None and self.sent is not None and self.stored >= self.final
 
 
 class Shipper(threading.Thread):
     """Ships every watched log until it is done. `shipped()` is told when control has all of one."""
 
-    def __init__(self, control: Control, shipped: Callable[[], None]) -> None:
+    def __init__(self, logs: Logs, shipped: Callable[[], None]) -> None:
         super().__init__(daemon=True, name="logs")
-        self.control, self.shipped = control, shipped
-        self._caller = control.caller()
+        self.logs, self.shipped = logs, shipped
         self._streams: dict[tuple[int, int, str], Stream] = {}
         self._changed = threading.Event()
         self._soon = self._moved = 0.0
@@ -78,7 +78,7 @@ class Shipper(threading.Thread):
                 pause.tries = 0
             except Stopped:
                 return
-            except (Refused, OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
+            except (Refused, *FAILED) as error:
                 self._changed.wait(pause.after(error))
                 continue
             self._moved = time.monotonic() if moved else self._moved
@@ -93,42 +93,40 @@ class Shipper(threading.Thread):
         for stream in list(self._streams.values()):
             try:
                 moved = self._send(stream) or moved
-            except Refused as error:
-                if error.status not in (403, 404, 410):
-                    raise
+            except NoSuchLog:
                 stream.sent = stream.final = 0  # control knows no such run any more
             if stream.done:
                 del self._streams[stream.key]
+                self.logs.end(stream.key)
                 self.shipped()
         return moved
 
     def _send(self, stream: Stream) -> bool:
         if stream.sent is None:
-            stream.sent = self._put(stream, 0, b"")
+            stream.sent = self.logs.begin(stream.key)
+            if stream.sent is None:
+                return False
+        stream.stored, stream.sent = self.logs.stored(stream.key, stream.sent)
+        if stream.stored - stream.freed >= FREED:
+            self._punch(stream.path, stream.freed, stream.stored - stream.freed)
+            stream.freed = stream.stored
         try:
             size = os.stat(stream.path).st_size
         except FileNotFoundError:
             size = 0
         if stream.final is not None and stream.final > size:
             stream.final = size
-        pending = size - stream.sent
-        gathered = pending >= CHUNK or time.monotonic() - stream.at >= GATHER_S or stream.final is not None
-        if pending <= 0 or not gathered:
+        pending, chunk = size - stream.sent, self.logs.chunk
+        waited = time.monotonic() - stream.at >= self.logs.gather_s
+        if pending <= 0 or not (pending >= chunk or waited or stream.final is not None):
             return False
         with open(stream.path, "rb") as file:
             file.seek(stream.sent)
-            data = file.read(min(CHUNK, pending))
-        stream.sent = self._put(stream, stream.sent, data)
+            data = file.read(min(chunk, pending))
+        stream.sent = self.logs.put(stream.key, stream.sent, data)
+        stream.stored, stream.sent = self.logs.stored(stream.key, stream.sent)
         stream.at = time.monotonic()
-        if stream.sent - stream.freed >= CHUNK:
-            self._punch(stream.path, stream.freed, stream.sent - stream.freed)
-            stream.freed = stream.sent
         return True
-
-    def _put(self, stream: Stream, offset: int, data: bytes) -> int:
-        run, attempt, phase = stream.key
-        path = self.control.path(f"logs/{run}/{attempt}/{phase}?offset={offset}")
-        return int(self.control.call(self._caller, "PUT", path, data).data()["next"])
 
 
 def _hole_puncher() -> Callable[[str, int, int], None]:

@@ -45,7 +45,7 @@ events = st.one_of(
     ),
     st.builds(Lost, st.just("why")),
     st.builds(Notice, st.just(30.0), st.just(99.0), st.just("probe")),
-    st.builds(Leave, st.sampled_from(["fenced", "silent"])),
+    st.builds(Leave, st.sampled_from(["fenced", "silent", "expired"])),
     st.just(Flushed()),
     st.sampled_from(["restart", "reboot"]),
 )
