@@ -138,9 +138,9 @@ class Reckoner:
     def cost(self, offer: Offer, unease: float = 0.0) -> Cost:
         """`unease` (0 to 1) is how likely the place is to fail again: it costs another start."""
         start_h, extra_h = self._spent(offer.cloud, offer.market, offer.band)
-        if not offer.price:
+        hourly = offer.price * offer.paid(self.nodes)
+        if not hourly:
             start_h = extra_h = 0.0
-        hourly = offer.price * self.nodes
         hours = self.estimate.hours + start_h + extra_h
         disk, address = self._beside(offer.cloud, hours)
         return Cost(

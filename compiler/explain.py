@@ -126,6 +126,8 @@ def rows(placements: Sequence[Placement]) -> tuple[Row, ...]:
         offer = one.offer
         key: tuple[object, ...] = (
             offer.cloud,
+            offer.reserved,
+            offer.listed,
             offer.region,
             offer.instance_type,
             offer.market,
@@ -155,6 +157,7 @@ def _rows(plan: Plan) -> Iterator[Line]:
         if counted:
             text += f"  {totals[index]:>{counted}}"
         said = _why(one, plan.chosen) if index else f"({_size(one.offer)})"
+        said = ", ".join(part for part in (said, _yours(one)) if part)
         yield Line(f"{text}   {said}".rstrip(), "grey" if index else "chosen")
         if index == 0 and one.total:
             yield Line(f"  {_parts(one.cost)}")
@@ -166,9 +169,20 @@ def _rows(plan: Plan) -> Iterator[Line]:
 
 def _price(one: Placement) -> str:
     if one.free:
-        return "free"
+        return "reserved" if one.offer.reserved else "free"
     each = f"{money(one.offer.price)}/h"
-    return each if one.nodes == 1 else f"{each} × {one.nodes} = {money(one.hourly)}/h"
+    paid = one.offer.paid(one.nodes)
+    return each if one.nodes == 1 else f"{each} × {paid} = {money(one.hourly)}/h"
+
+
+def _yours(one: Placement) -> str:
+    """What of the price is not the list's."""
+    parts, offer = [], one.offer
+    if offer.reserved:
+        parts.append(f"{min(offer.reserved, one.nodes)} of {one.nodes} reserved")
+    if offer.listed is not None:
+        parts.append(f"your price, listed {money(offer.listed)}/h")
+    return ", ".join(parts)
 
 
 def _size(offer: Offer) -> str:

@@ -52,7 +52,8 @@ class Offer:
     and `memory_gb`); another is sold whole. `disk_gb` is None where the disk is of any size. `burstable`: CPU
     time is sold by credit. `band` is how often spot capacity is taken away, 0 to 4 (below 5, 10, 15, 20 %, and
     more, a month), None where nobody says. `on_demand` is the price of the same thing on demand, `source` says
-    whose price it is and of when.
+    whose price it is and of when. `listed` is the list price where the user pays another one, `reserved` how many
+    nodes are paid for already, `stock` how many there are at most.
     """
 
     cloud: str
@@ -71,6 +72,13 @@ class Offer:
     band: int | None = None
     on_demand: float | None = None
     source: str | None = None
+    listed: float | None = None
+    reserved: int = 0
+    stock: int | None = None
+
+    def paid(self, nodes: int) -> int:
+        """How many of `nodes` have to be paid for: reserved ones are used first."""
+        return max(0, nodes - self.reserved)
 
     @property
     def where(self) -> str:

@@ -189,6 +189,8 @@ def offer_data(offer: Offer) -> dict[str, Any]:
         "interruption_band": offer.band,
         "arch": offer.arch if offer.arch != "x86_64" else None,
         "source": offer.source,
+        "list_price": offer.listed,
+        "reserved": offer.reserved or None,
     }
     return {key: value for key, value in data.items() if value is not None}
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from compiler import wishes
+from compiler import pricing, wishes
 from compiler.catalog.shelf import Catalog
 from compiler.cost import Data, Estimate
 from compiler.offer import Market, Offer
@@ -15,7 +15,7 @@ from compiler.passes.rank import order
 from compiler.plan import Alternative, Envelope, Placement, Plan, Rejection, Step, shared
 from compiler.problem import Place, Problem
 from compiler.relax import relaxations
-from compiler.searching import KEPT, Loose, Search, Shelf
+from compiler.searching import KEPT, Search, Shelf
 from compiler.task import Requirements, Task
 from compiler.terms import Terms
 from compiler.words import asked, money
@@ -55,8 +55,8 @@ def plan(
     how long the task runs when somebody knows, `data` what it reads beside the buckets among its file_mounts.
     `exact` refuses machines larger than asked.
     """
-    shelves: tuple[Shelf, ...] = (Loose(tuple(offers)), *((catalog,) if catalog else ()))
     terms = terms or Terms()
+    shelves = pricing.over(terms.prices, offers, catalog)
     away, uneasy = _decayed(avoid)
     asking = Search(
         requirements=task.requirements, nodes=task.num_nodes, enabled=frozenset(enabled), avoided=away,

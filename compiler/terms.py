@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from compiler.prices import Prices
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
     """`regions` are those that may be used, of clouds of which not all may; `unable` are clouds that cannot run the
     task, with what they cannot do. `now` (seconds since 1970) is what a deadline at a point in time is held
-    against; without, it is not.
+    against; without, it is not. `prices` are what is paid where it is not the list price.
     """
 
     regions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     unable: Mapping[str, str] = field(default_factory=dict)
     now: float | None = None
+    prices: Prices = field(default_factory=Prices)

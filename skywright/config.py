@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compiler.prices import Prices
 from compiler.problem import Problem, Problems
+from skywright import prices
 
 if TYPE_CHECKING:
     from compiler.spec import Given
@@ -57,7 +59,7 @@ class Policy:
 class Config:
     """What holds. `clouds` None: all that work; `regions` by cloud, absent: all; `defaults` has a task's shape.
 
-    `prices` is as the file has it (discounts by cloud, reservations). `given` has, by cloud, the names of what the
+    `prices` are what is paid where it is not the list price. `given` has, by cloud, the names of what the
     team owns. `unused` are (key, file) of SkyPilot's settings that have no meaning here.
     """
 
@@ -67,7 +69,7 @@ class Config:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     policy: Policy = field(default_factory=Policy)
-    prices: Mapping[str, Any] = field(default_factory=dict)
+    prices: Prices = field(default_factory=Prices)
     given: Mapping[str, Given] = field(default_factory=dict)
     said: tuple[Said, ...] = ()
     unused: tuple[tuple[str, str], ...] = ()
@@ -151,6 +153,7 @@ def _check(path: Path, data: dict[str, Any]) -> None:
     data.clear()
     data.update(plain)
     if not faults:
+        _check_prices(path, plain.get("prices") or {})
         return
     read_again = source.parse(path.read_bytes(), str(path))
     found = []
@@ -159,6 +162,19 @@ def _check(path: Path, data: dict[str, Any]) -> None:
         says = fault.message.replace("is not a field of a task", "is not a setting")
         found.append(Problem(code, says, read_again.place(fault.path, fault.key), fault.hint))
     raise Problems(found)
+
+
+def _check_prices(path: Path, data: dict[str, Any]) -> None:
+    from compiler import source
+
+    faults = tuple(prices.wrong(data))
+    if faults:
+        read_again = source.parse(path.read_bytes(), str(path))
+        found = [
+            Problem("usage/bad-setting", says, read_again.place(("prices", *where), key), hint)
+            for where, key, says, hint in faults
+        ]
+        raise Problems(found)
 
 
 def _translated(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -209,7 +225,7 @@ def _merged(layers: list[tuple[str, dict[str, Any]]], unused: tuple[tuple[str, s
             tuple(policy.get("require_labels") or ()),
             policy.get("exact", False),
         ),
-        prices=whole.get("prices") or {},
+        prices=prices.read(whole.get("prices") or {}),
         given={
             clouds.canonical(name): Given.from_data(
                 {key: one for key, one in names.items() if one is not None}

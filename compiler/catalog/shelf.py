@@ -311,6 +311,12 @@ class Catalog:
             if (scope.places is None or number in scope.places) and not avoided.isdisjoint(names_of(offer))
         ]
 
+    def sold(self, cloud: str, instance_type: str) -> Iterator[Offer]:
+        """What a cloud sells of one machine type on demand, everywhere."""
+        scope = Scope(shapes=self._shapes(cloud, instance_type))
+        for size in self._sizes(cloud, scope, None):
+            yield from self._rows(cloud, size, Market.ON_DEMAND, scope, ())
+
     def find(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Rows of a question of the command line's own tables."""
         return self.connection.execute(sql, values).fetchall()

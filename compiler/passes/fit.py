@@ -30,6 +30,8 @@ def fit(search: Search) -> Search:
 
     def reason(offer: Offer) -> str | None:
         word = _reason(offer, wanted)
+        if word is None and offer.stock is not None and offer.stock < search.nodes:
+            return f"are fewer than {search.nodes}"
         if word is None and search.exact and larger(offer, wanted):
             return "are larger than asked, and `exact` was asked"
         return word

@@ -18,7 +18,9 @@ def price(search: Search) -> Search:
     parts = tuple(part for group in search.left for part in _parted(group, limit))
 
     def reason(offer: Offer) -> str | None:
-        return f"cost more than {money(limit)}/h" if offer.price > limit else None
+        return (
+            f"cost more than {money(limit)}/h" if offer.price > limit and offer.paid(search.nodes) else None
+        )
 
     return replace(search, left=parts).keep("price", f"cost {money(limit)}/h or less", reason, asks=True)
 

@@ -33,7 +33,7 @@ def _best(search: Search, reckoner: Reckoner, groups: list[Group], most: int) ->
     heap: list[tuple[float, int, Offer | None, Iterator[Offer] | None]] = []
     for number, group in enumerate(groups):
         one = group.offer
-        heap.append((reckoner.least(one.cloud, one.market, one.price), number, None, None))
+        heap.append((_least(reckoner, one), number, None, None))
     heapq.heapify(heap)
     found: list[Placement] = []
     worst: list[float] = []
@@ -56,10 +56,17 @@ def _best(search: Search, reckoner: Reckoner, groups: list[Group], most: int) ->
         if following is None:
             heapq.heappop(heap)
         else:
-            bound = reckoner.least(following.cloud, following.market, following.price)
+            bound = _least(reckoner, following)
             heapq.heapreplace(heap, (bound, number, following, rows))
     found.sort(key=order)
     return found[:most]
+
+
+def _least(reckoner: Reckoner, offer: Offer) -> float:
+    price = offer.price
+    if offer.reserved:
+        price *= offer.paid(reckoner.nodes) / reckoner.nodes
+    return reckoner.least(offer.cloud, offer.market, price)
 
 
 def _placement(search: Search, reckoner: Reckoner, offer: Offer) -> Placement:
@@ -68,7 +75,7 @@ def _placement(search: Search, reckoner: Reckoner, offer: Offer) -> Placement:
     return Placement(
         offer,
         search.nodes,
-        round(offer.price * search.nodes, 6),
+        round(offer.price * offer.paid(search.nodes), 6),
         reckoner.cost(offer, unease),
         fit.larger(offer, search.requirements),
         search.requirements,

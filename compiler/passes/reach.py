@@ -26,6 +26,7 @@ def reach(search: Search) -> Search:
             return f"are not in {wanted.zone}"
         return None
 
-    return search.keep(
-        "reach", f"in {named}" if named else "of clouds that are enabled", reason, asks=bool(named)
-    )
+    says = f"in {named}" if named else "of clouds that are enabled"
+    if search.terms.regions:
+        says += ", in regions of your settings"
+    return search.keep("reach", says, reason, asks=bool(named))

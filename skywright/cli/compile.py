@@ -52,7 +52,8 @@ def _clouds(values: Values, entry: Entry) -> tuple[str, ...]:
 
     This machine costs nothing and would hide every price, so it does not compete with all clouds.
     """
-    known = catalog_clouds()
+    own = (one.cloud for one in entry.config.prices.machines if one.cloud not in CLOUDS)
+    known = tuple(dict.fromkeys((*catalog_clouds(), *own)))
     named = [one.cloud for one in entry.task.options]
     if values.all_clouds and None in named:
         return known

@@ -113,7 +113,9 @@ def show_plan(entry: Entry, plan: Plan) -> None:
     say: Callable[[str], None] = screen.say
     for number, placement in enumerate(plan.placements[: 1 + ALTERNATIVES]):
         offer = placement.offer
-        price = "free" if placement.free else f"{screen.money(placement.hourly)}/h"
+        price = f"{screen.money(placement.hourly)}/h"
+        if placement.free:
+            price = "reserved" if offer.reserved else "free"
         text = f"{offer.where} {offer.instance_type}  {offer.market.value}  {price}"
         if number == 0:
             say(screen.paint(f"▶ {entry.name}: {nodes} on {text}", screen.BOLD, sys.stderr))

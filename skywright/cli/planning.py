@@ -71,7 +71,7 @@ def make_plan(
         enabled=enabled,
         catalog=catalog,
         exact=exact,
-        terms=Terms(settings.regions, unable, now),
+        terms=Terms(settings.regions, unable, now, settings.prices),
     )
     if not plan.placements:
         closed = not_enabled(entry.task, enabled)

@@ -17,6 +17,7 @@ from compiler.catalog.rows import Row
 from compiler.catalog.shelf import Catalog
 from compiler.offer import Accelerator, Market, Offer
 from compiler.plan import Plan
+from compiler.prices import Discount, Machine, Prices, Reservation
 from compiler.quantity import Quantity
 from compiler.search import plan
 from compiler.task import Deadline, Requirements, Task
@@ -66,6 +67,43 @@ tasks = st.builds(
     deadline=st.none() | st.sampled_from([Deadline(span_s=3700.0), Deadline(span_s=4e5)]),
     duration_s=st.none() | st.sampled_from([1800.0, 3600.0]),
     file_mounts=st.sampled_from([{}, {"/data": "s3://bucket/x"}, {"/data": "gs://b", "/more": "s3://c"}]),
+)
+prices_paid = st.builds(
+    Prices,
+    discounts=st.lists(
+        st.builds(
+            Discount,
+            st.sampled_from(CLOUDS),
+            st.sampled_from([0.0, 0.1, 0.25, 1.0]),
+            st.none() | st.sampled_from(["small", "l*", "x*"]),
+            st.none() | st.sampled_from(Market),
+        ),
+        max_size=3,
+    ).map(tuple),
+    reservations=st.lists(
+        st.builds(
+            Reservation,
+            st.sampled_from(CLOUDS),
+            st.sampled_from(["small", "large"]),
+            st.none() | st.sampled_from(["r1", "r2"]),
+            st.none() | st.sampled_from(["a", "b"]),
+            st.integers(1, 3),
+        ),
+        max_size=2,
+    ).map(tuple),
+    machines=st.lists(
+        st.builds(
+            Machine,
+            st.sampled_from(CLOUDS),
+            st.just("mine"),
+            st.sampled_from([0.0, 0.3, 4.0]),
+            st.just(16.0),
+            st.just(64.0),
+            st.none() | st.just(Accelerator("A100", 2)),
+            count=st.none() | st.integers(1, 3),
+        ),
+        max_size=2,
+    ).map(tuple),
 )
 enabled = st.sets(st.sampled_from(CLOUDS))
 avoided = st.dictionaries(
@@ -117,7 +155,7 @@ def worth(made: Plan) -> list[tuple[object, ...]]:
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
-@given(tasks, sold, enabled, avoided, st.booleans(), allowed)
+@given(tasks, sold, enabled, avoided, st.booleans(), allowed, st.just(Prices()) | prices_paid)
 def test_the_catalog_answers_as_its_rows_one_by_one(
     task: Task,
     found: list[Row],
@@ -125,32 +163,52 @@ def test_the_catalog_answers_as_its_rows_one_by_one(
     avoid: dict[str, float],
     exact: bool,
     only: dict[str, tuple[str, ...]],
+    paid: Prices,
 ) -> None:
+    terms = Terms(only, prices=paid)
     with opened(found) as catalog:
-        packed = plan(
-            task,
-            (),
-            name="t",
-            enabled=on,
-            avoid=avoid,
-            catalog=catalog,
-            exact=exact,
-            terms=Terms(only),
-        )
-    plain = plan(
-        task,
-        loose(found),
-        name="t",
-        enabled=on,
-        avoid=avoid,
-        exact=exact,
-        terms=Terms(only),
-    )
+        packed = plan(task, (), name="t", enabled=on, avoid=avoid, catalog=catalog, exact=exact, terms=terms)
+    plain = plan(task, loose(found), name="t", enabled=on, avoid=avoid, exact=exact, terms=terms)
     assert packed.offers == plain.offers
     assert sorted(map(repr, packed.rejections)) == sorted(map(repr, plain.rejections))
     assert [(step.by, step.left) for step in packed.steps] == [(step.by, step.left) for step in plain.steps]
     assert worth(packed) == worth(plain)
     assert packed.envelope == plain.envelope
+
+
+@given(tasks, sold, prices_paid, prices_paid)
+def test_paying_less_never_makes_the_plan_dearer(
+    task: Task, found: list[Row], paid: Prices, more: Prices
+) -> None:
+    """A discount or a reservation more: the plan costs the same or less, but for an exact match that was not
+    allowed to cost so much before."""
+    offers = loose(found)
+    before = plan(task, offers, name="t", enabled=CLOUDS, terms=Terms(prices=paid))
+    both = replace(
+        paid,
+        discounts=(*paid.discounts, *more.discounts),
+        reservations=(*paid.reservations, *more.reservations),
+    )
+    after = plan(task, offers, name="t", enabled=CLOUDS, terms=Terms(prices=both))
+    if before.placements:
+        exact = bool(before.chosen.larger) and not after.chosen.larger
+        assert exact or after.chosen.total <= before.chosen.total + 1e-6
+
+
+@given(tasks, sold, prices_paid)
+def test_what_is_reserved_costs_nothing_as_far_as_it_goes(task: Task, found: list[Row], paid: Prices) -> None:
+    offers = loose(found)
+    made = plan(task, offers, name="t", enabled=CLOUDS, terms=Terms(prices=paid))
+    for one in made.placements:
+        free = min(one.offer.reserved, one.nodes)
+        assert one.hourly == round(one.offer.price * (one.nodes - free), 6)
+        if one.offer.reserved:
+            assert any(
+                (place.cloud, place.instance_type) == (one.offer.cloud, one.offer.instance_type)
+                for place in paid.reservations
+            )
+        if one.offer.stock is not None:
+            assert one.nodes <= one.offer.stock
 
 
 def relaxed(wanted: Requirements) -> list[Requirements]:

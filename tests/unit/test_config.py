@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from compiler.load import load
+from compiler.offer import Accelerator, Market
+from compiler.prices import Discount, Machine, Prices, Reservation
 from compiler.problem import Problems
 from skywright import config
 from skywright.cli.program import main
@@ -50,7 +52,7 @@ def test_the_project_wins_over_the_user_and_ours_over_theirs(
     assert found.regions == {"aws": ("us-east-1",)}
     assert found.labels == {"owner": "me", "team": "b"}
     assert found.policy == config.Policy(10, ("team",))
-    assert found.prices == {"discounts": {"aws": 0.1}}
+    assert found.prices == Prices((Discount("aws", 0.1),))
     assert [key for key, _ in found.unused] == ["active_workspace"]
     assert found.given["aws"].network == "v"
     monkeypatch.setenv("SKYWRIGHT_PROJECT", "theirs")
@@ -91,6 +93,23 @@ def test_defaults_hold_where_the_task_says_nothing(project: Path) -> None:
         ("policy: {max_hourly_cost: 0}\n", "usage/bad-setting", 1),
         ("project: My Project\n", "usage/bad-project", 1),
         ("defaults: {resources: {cpu: 2}}\n", "usage/bad-setting", 1),
+        ("prices: {discounts: {aws: 1.5}}\n", "usage/bad-setting", 1),
+        ("prices:\n  discounts:\n    awss: 0.1\n", "usage/bad-setting", 3),
+        ("prices:\n  discounts:\n    aws:\n    - {part: 0.1, market: sport}\n", "usage/bad-setting", 4),
+        ("prices:\n  reservations:\n  - {cloud: aws, count: 1}\n", "usage/bad-setting", 3),
+        ("prices:\n  reservations:\n  - {cloud: aws, instance_type: m, count: 0}\n", "usage/bad-setting", 3),
+        ("prices:\n  machines:\n  - {cloud: ssh, instance_type: m, price: -1}\n", "usage/bad-setting", 3),
+        (
+            "prices:\n  machines:\n  - {cloud: ssh, instance_type: m, price: 1, cpus: 4}\n",
+            "usage/bad-setting",
+            3,
+        ),
+        (
+            "prices:\n  machines:\n  - {cloud: ssh, instance_type: m, price: 1, cpus: 4, memory: 8,\n"
+            "     accelerators: H1000}\n",
+            "usage/bad-setting",
+            4,
+        ),
         ("a: b: c\n", "task/yaml-syntax", 1),
     ],
 )
@@ -104,6 +123,20 @@ def test_a_wrong_setting_is_one_problem_with_its_place(
     assert found.code == code
     assert found.place is not None
     assert found.place.line == line
+
+
+def test_prices_are_values_and_add_up_over_the_files(project: Path) -> None:
+    (project / ".skywright.yaml").write_text(
+        "prices:\n"
+        "  discounts: {GCP: [{family: 'a3-*', market: spot, part: 0.5}]}\n"
+        "  reservations: [{cloud: aws, instance_type: p4d.24xlarge, zone: us-east-1a, count: 2}]\n"
+        "  machines: [{cloud: ssh, instance_type: r, price: 2, cpus: 64, memory: 512, accelerators: a100:8}]\n"
+    )
+    assert config.read(project).prices == Prices(
+        (Discount("aws", 0.1), Discount("gcp", 0.5, "a3-*", Market.SPOT)),
+        (Reservation("aws", "p4d.24xlarge", None, "us-east-1a", 2),),
+        (Machine("ssh", "r", 2.0, 64, 512, Accelerator("A100", 8)),),
+    )
 
 
 def test_the_command_shows_what_holds_and_what_is_hidden(

@@ -9,8 +9,10 @@ import pytest
 from compiler.cost import Data, Estimate, Reckoner, losses_per_hour
 from compiler.explain import lines
 from compiler.offer import Market, Offer
+from compiler.prices import Discount, Prices, Reservation
 from compiler.search import plan
-from compiler.task import Requirements, Task
+from compiler.task import Deadline, Requirements, Task
+from compiler.terms import Terms
 
 ON_DEMAND = Offer("aws", "us-east-1", "us-east-1a", "m", Market.ON_DEMAND, 1.0, 8, 32)
 SPOT = replace(ON_DEMAND, market=Market.SPOT, price=0.4, band=1)
@@ -78,6 +80,57 @@ def test_the_bound_is_never_above_the_cost() -> None:
                     offer = replace(SPOT, band=band, price=price)
                     bound = reckoner.least(offer.cloud, offer.market, offer.price)
                     assert bound <= reckoner.cost(offer).total
+
+
+def shown(task: Task, offers: list[Offer], terms: Terms | None = None) -> str:
+    made = plan(task, offers, name="t", enabled=("aws", "gcp"), terms=terms)
+    return "\n".join(line.text for line in lines(task, made))
+
+
+def test_prices_of_ones_own_are_shown_as_such() -> None:
+    prices = Prices(
+        (Discount("aws", 0.5), Discount("aws", 0.25, "m")), (Reservation("aws", "m", "us-east-1", count=1),)
+    )
+    text = shown(Task(num_nodes=2), [ON_DEMAND], Terms(prices=prices))
+    assert "$0.5/h × 1 = $0.5/h" in text
+    assert "1 of 2 reserved, your price, listed $1.00/h" in text
+    assert "dearer by" in text, "the same machine without a reservation is another offer"
+    assert "reserved" in shown(Task(), [ON_DEMAND], Terms(prices=prices)).splitlines()[4]
+    assert "your price" not in shown(Task(), [ON_DEMAND])
+
+
+def test_a_deadline_refuses_what_cannot_be_done_by_then() -> None:
+    task = Task(duration_s=3600, setup="x", deadline=Deadline(span_s=4000))
+    made = plan(task, [ON_DEMAND], name="t", enabled=("aws",))
+    assert "done after 1 h 5 min" in "\n".join(line.text for line in lines(task, made))
+    late = replace(task, deadline=Deadline(span_s=3800))
+    refused = plan(late, [ON_DEMAND], name="t", enabled=("aws",))
+    assert [one.reason for one in refused.rejections] == ["cannot be done in 1 h 3 min, the deadline"]
+    assert [one.change for one in refused.relaxations] == ["`deadline: 1.1h`"]
+    unknown = replace(late, duration_s=None)
+    assert plan(unknown, [ON_DEMAND], name="t", enabled=("aws",)).estimate.hours == pytest.approx(3800 / 3600)
+    at = replace(task, deadline=Deadline(at="2026-12-01T08:00:00+00:00"))
+    eight = 1796112000.0
+    for now, fits in ((eight - 7200, True), (eight - 3600, False), (eight + 3600, False), (None, True)):
+        found = plan(at, [ON_DEMAND], name="t", enabled=("aws",), terms=Terms(now=now))
+        assert bool(found.placements) is fits, now
+
+
+def test_the_dearest_price_of_a_node_is_kept_and_what_would_help_is_said() -> None:
+    wanted = Task(requirements=Requirements(max_hourly_cost=0.9), num_nodes=3)
+    refused = plan(wanted, [ON_DEMAND, SPOT], name="t", enabled=("aws",))
+    assert ("price", "cost more than $0.9/h") in {(one.by, one.reason) for one in refused.rejections}
+    assert {one.change for one in refused.relaxations} == {"`use_spot: true`", "`max_hourly_cost: 1`"}
+
+
+def test_recovery_may_not_go_beyond_the_budget() -> None:
+    dear = replace(ON_DEMAND, zone="us-east-1b", price=1.1)
+    free = plan(Task(), [ON_DEMAND, dear], name="t", enabled=("aws",))
+    kept = plan(Task(budget=free.chosen.total), [ON_DEMAND, dear], name="t", enabled=("aws",))
+    assert free.envelope
+    assert kept.envelope
+    assert len(free.envelope.placements) == 2
+    assert kept.envelope.placements == ("aws us-east-1a on-demand",)
 
 
 def test_failures_are_forgiven_with_time() -> None:
