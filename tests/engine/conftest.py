@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from stacks.provider import nodes, starting
+from tests.standins.fixtures import bench, moto, moto_of_worker, store  # noqa: F401 (fixtures)
 
 sys.path.insert(0, str(Path(__file__).parent))
 from desk import cli, desk  # noqa: F401 (fixtures)

@@ -1,0 +1,290 @@
+"""The stand-in `aws` behind the unmodified SDK: one life of a small stack, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.standins.fixtures import Bench, Moto, touch
+from tests.standins.store import Store
+
+pytestmark = pytest.mark.engine
+PROVIDERS = ("aws",)
+
+AMI = "ami-12c6146b"
+TRUST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "ec2.amazonaws.com"}}
+        ],
+    }
+)
+
+
+@pytest.fixture(autouse=True)
+def sdk() -> None:
+    touch("pulumi_aws.ec2.Instance", "pulumi_aws.vpc.SecurityGroupIngressRule", "pulumi_aws.iam.Role")
+    touch("pulumi_aws.s3.Bucket", "pulumi_aws.secretsmanager.Secret", "pulumi_aws.Provider")
+
+
+def program(
+    nodes: int = 2, tags: dict[str, str] | None = None, user_data: str = "#!/bin/sh\n", **more: Any
+) -> Callable[[], None]:
+    """A network, an identity, a placement group, a bucket, a secret, and spot nodes."""
+
+    def build() -> None:
+        import pulumi
+        import pulumi_aws as aws
+
+        there = pulumi.ResourceOptions(
+            provider=aws.Provider("aws", region="us-east-1", default_tags={"tags": {"owner": "ann"}})
+        )
+        vpc = aws.ec2.Vpc("vpc", aws.ec2.VpcArgs(cidr_block="10.0.0.0/16", enable_dns_hostnames=True), there)
+        subnet = aws.ec2.Subnet(
+            "subnet",
+            aws.ec2.SubnetArgs(vpc_id=vpc.id, cidr_block="10.0.0.0/20", availability_zone="us-east-1b"),
+            there,
+        )
+        gateway = aws.ec2.InternetGateway("gateway", aws.ec2.InternetGatewayArgs(vpc_id=vpc.id), there)
+        table = aws.ec2.RouteTable("table", aws.ec2.RouteTableArgs(vpc_id=vpc.id), there)
+        aws.ec2.Route(
+            "route",
+            aws.ec2.RouteArgs(
+                route_table_id=table.id, destination_cidr_block="0.0.0.0/0", gateway_id=gateway.id
+            ),
+            there,
+        )
+        aws.ec2.RouteTableAssociation(
+            "association",
+            aws.ec2.RouteTableAssociationArgs(route_table_id=table.id, subnet_id=subnet.id),
+            there,
+        )
+        aws.ec2.VpcEndpoint(
+            "objects",
+            aws.ec2.VpcEndpointArgs(
+                vpc_id=vpc.id, service_name="com.amazonaws.us-east-1.s3", route_table_ids=[table.id]
+            ),
+            there,
+        )
+        group = aws.ec2.SecurityGroup("nodes", aws.ec2.SecurityGroupArgs(vpc_id=vpc.id), there)
+        aws.vpc.SecurityGroupIngressRule(
+            "gang",
+            aws.vpc.SecurityGroupIngressRuleArgs(
+                security_group_id=group.id, referenced_security_group_id=group.id, ip_protocol="-1"
+            ),
+            there,
+        )
+        aws.vpc.SecurityGroupEgressRule(
+            "out",
+            aws.vpc.SecurityGroupEgressRuleArgs(
+                security_group_id=group.id, cidr_ipv4="0.0.0.0/0", ip_protocol="-1"
+            ),
+            there,
+        )
+        role = aws.iam.Role("role", aws.iam.RoleArgs(assume_role_policy=TRUST), there)
+        aws.iam.RolePolicy(
+            "policy",
+            aws.iam.RolePolicyArgs(
+                role=role.name,
+                policy=json.dumps(
+                    {
+                        "Version": "2012-10-17",
+                        "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}],
+                    }
+                ),
+            ),
+            there,
+        )
+        profile = aws.iam.InstanceProfile("profile", aws.iam.InstanceProfileArgs(role=role.name), there)
+        bucket = aws.s3.Bucket("bucket", aws.s3.BucketArgs(force_destroy=True), there)
+        aws.s3.BucketPublicAccessBlock(
+            "private",
+            aws.s3.BucketPublicAccessBlockArgs(
+                bucket=bucket.bucket,
+                block_public_acls=True,
+                block_public_policy=True,
+                ignore_public_acls=True,
+                restrict_public_buckets=True,
+            ),
+            there,
+        )
+        aws.s3.BucketServerSideEncryptionConfiguration(
+            "encrypted",
+            bucket=bucket.bucket,
+            rules=[
+                aws.s3.BucketServerSideEncryptionConfigurationRuleArgs(
+                    apply_server_side_encryption_by_default=aws.s3.BucketServerSideEncryptionConfigurationRuleApplyServerSideEncryptionByDefaultArgs(
+                        sse_algorithm="AES256"
+                    )
+                )
+            ],
+            opts=there,
+        )
+        aws.s3.BucketObjectv2(
+            "agent",
+            aws.s3.BucketObjectv2Args(
+                bucket=bucket.bucket, key="agent", source=pulumi.StringAsset("print('agent')")
+            ),
+            there,
+        )
+        aws.secretsmanager.Secret("secret", aws.secretsmanager.SecretArgs(recovery_window_in_days=0), there)
+        together = aws.ec2.PlacementGroup(
+            "together", aws.ec2.PlacementGroupArgs(strategy=aws.ec2.PlacementStrategy.CLUSTER), there
+        )
+        made = [
+            aws.ec2.Instance(
+                f"node-{rank}",
+                aws.ec2.InstanceArgs(
+                    ami=AMI,
+                    instance_type="g5.xlarge",
+                    subnet_id=subnet.id,
+                    associate_public_ip_address=True,
+                    vpc_security_group_ids=[group.id],
+                    iam_instance_profile=profile.name,
+                    placement_group=together.name,
+                    user_data=user_data,
+                    instance_initiated_shutdown_behavior="terminate",
+                    instance_market_options=aws.ec2.InstanceInstanceMarketOptionsArgs(
+                        market_type="spot",
+                        spot_options=aws.ec2.InstanceInstanceMarketOptionsSpotOptionsArgs(
+                            spot_instance_type="one-time", instance_interruption_behavior="terminate"
+                        ),
+                    ),
+                    metadata_options=aws.ec2.InstanceMetadataOptionsArgs(
+                        http_tokens="required", http_put_response_hop_limit=1
+                    ),
+                    root_block_device=aws.ec2.InstanceRootBlockDeviceArgs(
+                        encrypted=True, volume_size=100, volume_type="gp3", throughput=250
+                    ),
+                    tags={"rank": str(rank), **(tags or {})},
+                    **more,
+                ),
+                there,
+            )
+            for rank in range(nodes)
+        ]
+        pulumi.export("nodes", [{"id": one.id, "address": one.private_ip} for one in made])
+
+    return build
+
+
+def test_one_life(bench: Bench, moto: Moto, store: Store) -> None:
+    first = bench.preview(program())
+    assert set(first.changes) == {"create"}
+    assert moto.instances() == []
+
+    bench.up(program())
+    nodes = moto.instances()
+    assert [one["InstanceLifecycle"] for one in nodes] == ["spot", "spot"]
+    assert {one["Placement"]["AvailabilityZone"] for one in nodes} == {"us-east-1b"}
+    assert {each["Value"] for one in nodes for each in one["Tags"] if each["Key"] == "owner"} == {"ann"}
+    assert bench.preview(program()).changes == {}
+
+    tagged = bench.up(program(tags={"team": "nlp"}))
+    assert tagged.changes == {"update": 2}
+    again = moto.instances()
+    assert {one["InstanceId"] for one in again} == {one["InstanceId"] for one in nodes}
+    assert {"Key": "team", "Value": "nlp"} in again[0]["Tags"]
+    assert bench.preview(program(tags={"team": "nlp"})).changes == {}
+
+    nodes_of = bench.resources()
+    replaced = bench.up(program(tags={"team": "nlp"}), replace=[nodes_of["node-1"]["urn"]])
+    assert replaced.of("replace") == ["node-1"]
+    assert bench.resources()["node-0"]["id"] == nodes_of["node-0"]["id"]
+    assert bench.resources()["node-1"]["id"] != nodes_of["node-1"]["id"]
+    assert len(moto.instances()) == 2
+
+    moto.lose(bench.resources()["node-0"]["id"])
+    bench.refresh(program(tags={"team": "nlp"}))
+    assert "node-0" not in bench.resources()
+    again_up = bench.up(program(tags={"team": "nlp"}))
+    assert (again_up.changes, again_up.differ) == ({"create": 1}, ())
+
+    bench.destroy(program())
+    assert moto.instances() == []
+    assert bench.resources() == {}
+    assert store.kinds("aws") == []
+    ec2 = moto.client("ec2")
+    assert [one["VpcId"] for one in ec2.describe_vpcs()["Vpcs"] if not one["IsDefault"]] == []
+    assert moto.client("s3").list_buckets()["Buckets"] == []
+    assert moto.client("iam").list_roles()["Roles"] == []
+    assert {"RunInstances", "TerminateInstances"} <= {call.operation for call in store.calls("aws")}
+
+
+def test_refusals_are_the_clouds_own_words_and_leave_the_rest(bench: Bench, moto: Moto, store: Store) -> None:
+    text = (
+        "api error InsufficientInstanceCapacity: We currently do not have sufficient g5.xlarge capacity in the "
+        "Availability Zone you requested (us-east-1b)."
+    )
+    store.refuse("aws", "Instance", text, zone="us-east-1a")
+    store.refuse("aws", "Instance", text, zone="us-east-1b", machine="g5.xlarge")
+    assert "InsufficientInstanceCapacity" in bench.refused(program())
+    assert len(moto.instances()) == 1, "one of the gang was made before the other was refused"
+    assert bench.up(program()).changes == {"create": 1}
+    assert len(moto.instances()) == 2
+
+    stopping = bench.refused(program(user_data="#!/bin/sh\necho changed\n"))
+    assert "one-time Spot Instance request" in stopping, (
+        "new user data stops and starts, and so meets survivors"
+    )
+
+
+def test_a_wrong_input_is_refused_before_anything_is_made(bench: Bench, moto: Moto) -> None:
+    def build() -> None:
+        import pulumi_aws as aws
+
+        aws.ec2.Instance("nested", ami=AMI, instance_type="g5.xlarge", root_block_device={"encryptd": True})
+
+    assert 'Unexpected property "encryptd"' in bench.refused(build)
+    assert moto.instances() == []
+
+
+def test_an_unknown_machine_type_is_refused_by_the_api(bench: Bench, moto: Moto) -> None:
+    def build() -> None:
+        import pulumi_aws as aws
+
+        aws.ec2.Instance("node-0", ami=AMI, instance_type="p99.titanic")
+
+    assert "instance types do not exist: [p99.titanic]" in bench.refused(build)
+
+
+def test_lookups_find_what_others_made(bench: Bench, moto: Moto) -> None:
+    ec2 = moto.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    ec2.create_tags(Resources=[vpc], Tags=[{"Key": "Name", "Value": "theirs"}])
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24")["Subnet"]["SubnetId"]
+    found: dict[str, Any] = {}
+
+    def build(name: str = "theirs") -> None:
+        import pulumi_aws as aws
+
+        theirs = aws.ec2.get_vpc(filters=[aws.ec2.GetVpcFilterArgs(name="tag:Name", values=[name])])
+        found["vpc"] = theirs.id
+        found["subnets"] = aws.ec2.get_subnets(
+            filters=[aws.ec2.GetSubnetsFilterArgs(name="vpc-id", values=[theirs.id])]
+        ).ids
+        found["account"] = aws.get_caller_identity().account_id
+        found["zones"] = aws.get_availability_zones(state="available").names
+
+    bench.preview(build)
+    assert (found["vpc"], found["subnets"], found["account"]) == (vpc, [subnet], "123456789012")
+    assert "us-east-1a" in found["zones"]
+    assert "no matching EC2 VPC found" in bench.refused(lambda: build("nobody's"))
+
+
+def test_a_test_can_hold_the_plugin_at_any_call(bench: Bench, moto: Moto, store: Store) -> None:
+    def build() -> None:
+        import pulumi_aws as aws
+
+        aws.ec2.Vpc("vpc", aws.ec2.VpcArgs(cidr_block="10.0.0.0/16"))
+
+    bench.up(build)
+    steps = store.steps()
+    assert [(step.n, step.method, step.moment) for step in steps] == [
+        (1, "Create", "before"),
+        (2, "Create", "after"),
+    ]
