@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from compiler import sharing
 from compiler.cost import DISK_GB, Cost, soonest_h
 from compiler.offer import Market, Offer
 from compiler.plan import Placement, Plan
@@ -217,6 +218,8 @@ def _remarks(task: Task, plan: Plan) -> Iterator[str]:
     chosen = plan.chosen
     if chosen.larger:
         yield f"  larger than asked: nothing exact is for sale there ({chosen.larger})"
+    if chosen.isolation:
+        yield f"  isolation: {_isolation(chosen)}"
     if plan.elsewise:
         other = plan.elsewise
         yield f"  {other.offer.market.value}: from {_price(other)} ({other.offer.where})"
@@ -232,6 +235,15 @@ def _remarks(task: Task, plan: Plan) -> Iterator[str]:
     yield from _limits(task, plan)
     if not chosen.free:
         yield from _basis(plan)
+
+
+def _isolation(one: Placement) -> str:
+    found, card = one.isolation, one.offer.accelerator
+    assert found
+    assert card
+    many = f"{found.fit} on each {card.name}, " if found.fit > 1 else ""
+    sold = "sold as a part, " if card.count < 1 else ""
+    return f"{found} ({many}{sold}{sharing.SAYS[found.kind]}); the whole machine is paid"
 
 
 def _limits(task: Task, plan: Plan) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from compiler.cost import Cost, Estimate
 from compiler.offer import Market, Offer
+from compiler.sharing import Isolation
 from compiler.task import Requirements
 
 PLACEMENTS_WRITTEN = 20
@@ -18,7 +19,8 @@ PLACEMENTS_WRITTEN = 20
 class Placement:
     """One offer the task may run on, with what it costs. `hourly` is USD for all nodes together, `cost` that of
     the whole task, `larger` what the machine has beyond what was asked for exactly. `requirements` is the one of the
-    task's alternatives that it meets, `turn` the place of that one when they are ordered (from 0)."""
+    task's alternatives that it meets, `turn` the place of that one when they are ordered (from 0). `isolation` is how a
+    part of an accelerator is kept apart."""
 
     offer: Offer
     nodes: int
@@ -27,6 +29,7 @@ class Placement:
     larger: str = ""
     requirements: Requirements | None = None
     turn: int = 0
+    isolation: Isolation | None = None
 
     @property
     def total(self) -> float:
@@ -210,4 +213,6 @@ def _placement(one: Placement, wanted: Requirements | None = None) -> dict[str, 
         "hourly": one.hourly,
         "cost": one.cost.to_data(),
     }
+    if one.isolation:
+        data["isolation"] = str(one.isolation)
     return {**data, "larger": one.larger} if one.larger else data

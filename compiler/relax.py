@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from compiler import sharing
 from compiler.catalog import accelerators
 from compiler.cost import soonest_h
 from compiler.offer import Accelerator, Offer
@@ -13,6 +14,7 @@ from compiler.passes import PASSES, fit
 from compiler.plan import Relaxation
 from compiler.quantity import Quantity
 from compiler.searching import Group, Search, Shelf
+from compiler.task import Requirements
 
 Keep = Callable[[Offer], bool]
 
@@ -64,6 +66,14 @@ def relaxations(search: Search, shelves: Sequence[Shelf]) -> tuple[Relaxation, .
             search.but(disk_gb=None),
             lambda one: one.disk_gb or 0,
         )
+    _of_limits(search, attempt)
+    unique = {(one.change, one.offer): one for one in found}
+    return tuple(unique.values())
+
+
+def _of_limits(search: Search, attempt: Callable[..., None]) -> None:
+    """Limits that the task sets itself, given up one at a time."""
+    wanted = search.requirements
     if wanted.max_hourly_cost is not None:
         attempt(_price, search.but(max_hourly_cost=None), _nothing)
     if search.estimate.late:
@@ -73,10 +83,11 @@ def relaxations(search: Search, shelves: Sequence[Shelf]) -> tuple[Relaxation, .
             replace(search, estimate=longer),
             _nothing,
         )
+    if search.isolation is not None:
+        free = replace(search, isolation=None)
+        attempt(lambda one: f"isolation: {_isolation(one, wanted)}", free, _nothing)
     if search.exact:
         attempt(lambda _: "exact: false", replace(search, exact=False), _nothing)
-    unique = {(one.change, one.offer): one for one in found}
-    return tuple(unique.values())
 
 
 def _left(search: Search, shelves: Sequence[Shelf], only: Keep | None) -> tuple[Group, ...]:
@@ -102,6 +113,11 @@ def _best(search: Search, groups: Sequence[Group], most: Callable[[Offer], float
 
 def _nothing(_: Offer) -> float:
     return 0.0
+
+
+def _isolation(offer: Offer, wanted: Requirements) -> str:
+    found = sharing.isolation(wanted.accelerator, offer.accelerator, None)
+    return found.kind if isinstance(found, sharing.Isolation) else "exclusive"
 
 
 def _price(offer: Offer) -> str:

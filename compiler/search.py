@@ -60,7 +60,8 @@ def plan(
     away, uneasy = _decayed(avoid)
     asking = Search(
         requirements=task.requirements, nodes=task.num_nodes, enabled=frozenset(enabled), avoided=away,
-        uneasy=uneasy, exact=exact, estimate=Estimate.of(task, hours, data, terms.now), terms=terms,
+        uneasy=uneasy, exact=exact, isolation=task.isolation,
+        estimate=Estimate.of(task, hours, data, terms.now), terms=terms,
     )  # fmt: skip
     wanted = wishes.of(task) if options is None else wishes.expanded(options, ordered)
     searches = _searched(asking, wanted, shelves)

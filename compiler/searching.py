@@ -59,6 +59,7 @@ class Search:
     """`rejected` counts offers by (pass, reason); `says` is what the last pass asked for, for people,
     and `asks` whether the task asked for it itself. `avoided` are places to stay away from now, `uneasy` those
     where something was lost earlier, with how much that still counts (0 to 1). `exact` refuses larger machines.
+    `isolation` is how parts of accelerators are to be kept apart, None: in the best way there is.
     `ranked` are the best `most` placements, once there is an order."""
 
     requirements: Requirements
@@ -73,6 +74,7 @@ class Search:
     uneasy: Mapping[str, float] = field(default_factory=dict)
     terms: Terms = field(default_factory=Terms)
     exact: bool = False
+    isolation: str | None = None
     most: int = KEPT
     ranked: tuple[Placement, ...] = ()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from compiler import sharing
 from compiler.catalog.hosts import ARM_CARDS
 from compiler.offer import Offer
 from compiler.quantity import Quantity
@@ -32,6 +33,9 @@ def fit(search: Search) -> Search:
         word = _reason(offer, wanted)
         if word is None and offer.stock is not None and offer.stock < search.nodes:
             return f"are fewer than {search.nodes}"
+        if word is None:
+            shared = sharing.isolation(wanted.accelerator, offer.accelerator, search.isolation)
+            word = shared if isinstance(shared, str) else None
         if word is None and search.exact and larger(offer, wanted):
             return "are larger than asked, and `exact` was asked"
         return word

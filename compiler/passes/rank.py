@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import replace
 
+from compiler import sharing
 from compiler.cost import Reckoner
 from compiler.offer import Offer
 from compiler.passes import fit
@@ -79,7 +80,17 @@ def _placement(search: Search, reckoner: Reckoner, offer: Offer) -> Placement:
         reckoner.cost(offer, unease),
         fit.larger(offer, search.requirements),
         search.requirements,
+        isolation=_isolation(search, offer),
     )
+
+
+def _isolation(search: Search, offer: Offer) -> sharing.Isolation | None:
+    """How a part of an accelerator is kept apart, or what the task asks for by name."""
+    asked = search.requirements.accelerator
+    if asked is None or (asked.count == int(asked.count) and search.isolation is None):
+        return None
+    found = sharing.isolation(asked, offer.accelerator, search.isolation)
+    return None if isinstance(found, str) else found
 
 
 def order(one: Placement) -> tuple[float, float, str, str, str, str, float, float]:
