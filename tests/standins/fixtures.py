@@ -154,9 +154,7 @@ class Bench:
         }
 
     def _session(self, program: Program) -> engine.Session:
-        self.monkeypatch.setattr(
-            engine, "cloud", lambda name: types.SimpleNamespace(build=lambda spec: program())
-        )
+        self.monkeypatch.setattr(engine, "program", types.SimpleNamespace(declare=lambda spec: program()))
         settled = backend.settle({"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true"})
         spec = StackSpec(
             project="proj",

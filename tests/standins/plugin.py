@@ -23,6 +23,7 @@ from tests.standins.store import Store
 
 MODULES = {
     "aws": "tests.standins.aws",
+    "kubernetes": "tests.standins.kubernetes",
     # gcp
     # az
 }
@@ -356,7 +357,9 @@ def main(package: str, schema: str, version: str) -> None:
 
     with open(schema) as file:
         shapes = Shapes(json.load(file))
-    provider = Provider(importlib.import_module(MODULES[package]).CLOUD, shapes, Store.named(), version)
+    module = importlib.import_module(MODULES[package])
+    made = getattr(module, "PROVIDER", Provider)
+    provider = made(module.CLOUD, shapes, Store.named(), version)
     server = grpc.server(
         futures.ThreadPoolExecutor(max_workers=32), options=[("grpc.max_receive_message_length", -1)]
     )
