@@ -166,6 +166,12 @@ class Reckoner:
             )
         return price * bound[0] + bound[1] - 2e-6
 
+    def dearest(self, cloud: str, market: Market, total: float) -> float:
+        """A price above which no offer of this cloud and market costs `total` or less."""
+        self.least(cloud, market, 0.0)
+        hours, beside = self._bounds[cloud, market]
+        return (total - beside + 2e-6) / hours if hours else math.inf
+
     def _beside(self, cloud: str, hours: float) -> tuple[float, float]:
         disk_gb = DISK_GB if self.estimate.disk_gb is None else self.estimate.disk_gb
         address = tariffs.ADDRESS.get(cloud, 0.0) * hours * self.nodes
@@ -242,10 +248,15 @@ def _data(sources: Sequence[str], gb: float | None = None) -> list[Data]:
     """What lies in buckets of known clouds, each bucket and path once."""
     found: dict[str, Data] = {}
     for source in sources:
-        scheme, separator, rest = source.partition("://")
-        cloud = SCHEMES.get(scheme.lower()) if separator else None
-        if scheme.lower() == "https" and ".blob.core.windows.net" not in rest:
-            continue
+        cloud = cloud_of(source)
         if cloud:
             found[source] = Data(cloud, None, DATA_GB if gb is None else gb, assumed=gb is None)
     return list(found.values())
+
+
+def cloud_of(uri: str) -> str | None:
+    """The cloud of a bucket, None where a URI names no bucket of a known one."""
+    scheme, separator, rest = uri.partition("://")
+    if not separator or (scheme.lower() == "https" and ".blob.core.windows.net" not in rest):
+        return None
+    return SCHEMES.get(scheme.lower())

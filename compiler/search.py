@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from compiler import pricing, wishes
 from compiler.catalog.shelf import Catalog
-from compiler.cost import Data, Estimate
+from compiler.cost import Data, Estimate, Reckoner
 from compiler.offer import Market, Offer
-from compiler.passes import PASSES
-from compiler.passes.rank import order
+from compiler.passes import PASSES, fit
+from compiler.passes.rank import order, unease
 from compiler.plan import Alternative, Envelope, Placement, Plan, Rejection, Step, shared
 from compiler.problem import Place, Problem
 from compiler.relax import relaxations
-from compiler.searching import KEPT, Search, Shelf
+from compiler.searching import KEPT, Group, Search, Shelf
 from compiler.task import Requirements, Task
 from compiler.terms import Terms
 from compiler.words import asked, money
@@ -30,6 +30,31 @@ FORGIVEN_S = 3600.0
 """A place is stayed away from for so long after a failure; then what it counts halves with every such span."""
 
 FORGOTTEN_S = 24 * 3600.0
+
+
+Tried = tuple[Search, Search, tuple[Step, ...]]
+"""The search before `market`, the one that is done, and its steps."""
+
+Location = tuple[str, str | None]
+"""Cloud and region: what moving data costs depends on these alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What became of each request of a task, in groups of which an earlier one is preferred."""
+
+    name: str
+    budget: float | None
+    asking: Search
+    shelves: tuple[Shelf, ...]
+    searches: tuple[tuple[Tried, ...], ...]
+    catalog: Catalog | None
+
+    @property
+    def turn(self) -> int:
+        """The number of the first group of which anything can be had; 0 when nothing can."""
+        there = (turn for turn, group in enumerate(self.searches) if any(one.ranked for _, one, _ in group))
+        return next(there, 0)
 
 
 def plan(
@@ -55,6 +80,29 @@ def plan(
     how long the task runs when somebody knows, `data` what it reads beside the buckets among its file_mounts.
     `exact` refuses machines larger than asked.
     """
+    judged = judge(
+        task, offers, name=name, enabled=enabled, avoid=avoid, catalog=catalog, options=options,
+        ordered=ordered, hours=hours, data=data, exact=exact, terms=terms,
+    )  # fmt: skip
+    return planned(judged)
+
+
+def judge(
+    task: Task,
+    offers: Iterable[Offer],
+    *,
+    name: str,
+    enabled: Collection[str],
+    avoid: Collection[str] | Mapping[str, float] = (),
+    catalog: Catalog | None = None,
+    options: Sequence[Requirements] | None = None,
+    ordered: bool = False,
+    hours: float | None = None,
+    data: Sequence[Data] = (),
+    exact: bool = False,
+    terms: Terms | None = None,
+) -> Judged:
+    """Every offer judged for each request; arguments as of `plan`."""
     terms = terms or Terms()
     shelves = pricing.over(terms.prices, offers, catalog)
     away, uneasy = _decayed(avoid)
@@ -64,43 +112,105 @@ def plan(
         estimate=Estimate.of(task, hours, data, terms.now), terms=terms,
     )  # fmt: skip
     wanted = wishes.of(task) if options is None else wishes.expanded(options, ordered)
-    searches = _searched(asking, wanted, shelves)
-    tried = [(turn, *one) for turn, group in enumerate(searches) for one in group]
+    return Judged(name, task.budget, asking, shelves, _searched(asking, wanted, shelves), catalog)
+
+
+def planned(judged: Judged, *, compare: bool = True) -> Plan:
+    """The plan; with `compare` also the best in the other market."""
+    tried = [(turn, *one) for turn, group in enumerate(judged.searches) for one in group]
     best = min(range(len(tried)), key=lambda one: _worth(tried[one][0], tried[one][2]))
     _, sized, done, steps = tried[best]
-    placements = _in_turn([_merged([one for _, one, _ in group]) for group in searches])
+    placements = _in_turn([_merged([one for _, one, _ in group]) for group in judged.searches])
     made = Plan(
-        name=name,
+        name=judged.name,
         offers=done.count + sum(count for _, _, count in done.rejected),
         steps=steps,
         placements=placements,
         rejections=tuple(Rejection(by, reason, count) for by, reason, count in done.rejected),
-        relaxations=() if placements else relaxations(sized, shelves),
-        envelope=_envelope(placements, task.budget) if placements else None,
+        relaxations=() if placements else relaxations(sized, judged.shelves),
+        envelope=_envelope(placements, judged.budget) if placements else None,
         fitting=done.count,
         estimate=done.estimate,
         requirements=done.requirements,
         others=tuple(_alternative(one) for number, (_, _, one, _) in enumerate(tried) if number != best),
-        catalog=catalog.date if catalog else None,
+        catalog=judged.catalog.date if judged.catalog else None,
     )
     if not placements:
         return made
-    dearest = max(group.highest for _, _, one, _ in tried for group in one.left) * task.num_nodes
+    dearest = max(group.highest for _, _, one, _ in tried for group in one.left) * done.nodes
     return replace(
         made,
         dearest=round(max(dearest, *(one.hourly for one in placements)), 6),
-        elsewise=_elsewise(sized) if catalog else None,
+        elsewise=_elsewise(sized) if judged.catalog and compare else None,
     )
 
 
-Tried = tuple[Search, Search, tuple[Step, ...]]
+def location(offer: Offer) -> Location:
+    """Where an offer is, as far as moving data goes."""
+    return offer.cloud, offer.region
+
+
+def spread(judged: Judged, most: float = math.inf) -> dict[Location, float]:
+    """For each location where a plan of these requests may be, the cost of its best placement there, in USD; only
+    those of `most` or less."""
+    group = judged.searches[judged.turn]
+    larger = all(one.ranked[0].larger for _, one, _ in group if one.ranked)
+    found: dict[Location, float] = {}
+    for _, done, _ in group:
+        reckoner = Reckoner(done.nodes, done.estimate)
+        groups = [one for one in done.left if bool(fit.larger(one.offer, done.requirements)) == larger]
+        for offer in _everywhere(groups, judged.catalog, reckoner, most):
+            total = reckoner.cost(offer, unease(done, offer)).total
+            where = location(offer)
+            if total <= most and total < found.get(where, math.inf):
+                found[where] = total
+    return found
+
+
+def moved(judged: Judged, made: Plan, where: Location) -> Plan:
+    """The plan with the best placement of a location of `spread` as the chosen one."""
+    cloud, region = where
+    wanted = [one.requirements for _, one, _ in judged.searches[judged.turn]]
+    there = [replace(one, cloud=cloud, region=region or one.region) for one in wanted]
+    possible = [
+        number
+        for number, one in enumerate(wanted)
+        if one.cloud in (None, cloud) and one.region in (None, region)
+    ]
+    asked_there = (tuple(there[number] for number in possible),)
+    searches = _searched(judged.asking, asked_there, judged.shelves)
+    placements = _merged([one for _, one, _ in searches[0]])
+    best = next(one for one in placements if location(one.offer) == where)
+    original = next(wanted[number] for number in possible if there[number] == best.requirements)
+    best = replace(best, requirements=original, turn=made.chosen.turn)
+    rest = (one for one in made.placements if one.offer != best.offer)
+    placements = (best, *rest)
+    return replace(
+        made, placements=placements, envelope=_envelope(placements, judged.budget), requirements=original
+    )
+
+
+def _everywhere(
+    groups: Sequence[Group], catalog: Catalog | None, reckoner: Reckoner, most: float
+) -> Iterator[Offer]:
+    """Offers among which each location has its best; of the catalog those that can cost `most` or less."""
+    packed = []
+    for group in groups:
+        if group.lot is not None and catalog:
+            packed.append(group)
+            continue
+        highest = reckoner.dearest(group.offer.cloud, group.offer.market, most)
+        cheaper = group.upto(highest) if group.upto else group
+        if cheaper:
+            yield from cheaper.offers()
+    if catalog:
+        yield from catalog.spread(packed, lambda cloud, market: reckoner.dearest(cloud, market, most))
 
 
 def _searched(
     asking: Search, wanted: Sequence[Sequence[Requirements]], shelves: Sequence[Shelf]
-) -> list[list[Tried]]:
-    """For each request the search before `market`, the one that is done, and its steps."""
-    found: list[list[Tried]] = []
+) -> tuple[tuple[Tried, ...], ...]:
+    found: list[tuple[Tried, ...]] = []
     for group in wanted:
         tried: list[Tried] = []
         for one in group:
@@ -109,8 +219,8 @@ def _searched(
             search = replace(asking, requirements=one, estimate=estimate, exact=exact)
             done, steps, sized = run(search, shelves)
             tried.append((sized, done, steps))
-        found.append(tried)
-    return found
+        found.append(tuple(tried))
+    return tuple(found)
 
 
 def run(search: Search, shelves: Sequence[Shelf]) -> tuple[Search, tuple[Step, ...], Search]:

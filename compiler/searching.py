@@ -22,7 +22,7 @@ class Group:
 
     `rows` gives them, cheapest first; a group without is its one offer. `split` takes the offers in
     one market out of a group that is sold in both, before anything looks at the market. `upto` gives what costs
-    no more than a price, None when nothing does.
+    no more than a price, None when nothing does. `lot` is what the shelf calls them.
     """
 
     offer: Offer
@@ -31,6 +31,7 @@ class Group:
     rows: Callable[[], Iterator[Offer]] | None = None
     split: Callable[[Market], Iterable[Group]] | None = None
     upto: Callable[[float], Group | None] | None = None
+    lot: object | None = None
 
     def offers(self) -> Iterator[Offer]:
         return self.rows() if self.rows else iter((self.offer,))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import takewhile
@@ -63,6 +63,15 @@ class Scope:
         if self.shapes is not None:
             parts.append(f"shape in ({_list(self.shapes)})")
         return " and ".join(parts) or "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """Which rows a group stands for: those of a cell in some scope, but for some places."""
+
+    cell: int
+    scope: Scope
+    skip: tuple[int, ...]
 
 
 _ANYWHERE: frozenset[int] | None = None
@@ -212,7 +221,7 @@ class Catalog:
                 one = size.offer((offer.cloud, offer.region, offer.zone), offer.instance_type, market, low)
             rows = partial(self._rows, offer.cloud, size, market, scope, skip)
             upto = partial(self._upto, one, high, rows, (size.cell, scope, skip))
-            yield Group(one, count, high, rows, upto=upto)
+            yield Group(one, count, high, rows, upto=upto, lot=Lot(size.cell, scope, skip))
 
     def _upto(
         self,
@@ -250,6 +259,25 @@ class Catalog:
                 cloud, region, zone, name, market, spot if market is Market.SPOT else on_demand, size.cpus,
                 size.memory_gb, size.accelerator, None, False, size.arch, size.burstable, band, on_demand, says,
             )  # fmt: skip
+
+    def spread(self, groups: Sequence[Group], highest: Callable[[str, Market], float]) -> Iterator[Offer]:
+        """Of the rows of these groups the cheapest in each place and band, if it is not above the `highest` price of
+        its cloud and market."""
+        parts: dict[tuple[str, Market, Scope, tuple[int, ...]], dict[int, Offer]] = {}
+        for group in groups:
+            if isinstance(lot := group.lot, Lot):
+                key = group.offer.cloud, group.offer.market, lot.scope, lot.skip
+                parts.setdefault(key, {})[lot.cell] = group.offer
+        for (cloud, market, scope, skip), offers in parts.items():
+            price = _PRICE[market]
+            found = self.connection.execute(
+                f"select region, zone, band, cell, min(offer.{price}) from offer"  # noqa: S608
+                f" join place on place.id = place where offer.cell in ({_list(tuple(offers))})"
+                f" and offer.{price} <= ? and {scope.where()}{_without(skip)} group by place, band",
+                (min(highest(cloud, market), 1e300),),
+            )
+            for region, zone, band, cell, least in found:
+                yield replace(offers[cell], region=region, zone=zone, band=band, price=least)
 
     def _sizes(self, cloud: str, scope: Scope, card: str | None) -> list[_Size]:
         which, values = "cloud = ?", [cloud]

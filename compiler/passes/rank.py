@@ -72,12 +72,11 @@ def _least(reckoner: Reckoner, offer: Offer) -> float:
 
 def _placement(search: Search, reckoner: Reckoner, offer: Offer) -> Placement:
     offer = fit.cut(offer, search.requirements)
-    unease = max((search.uneasy.get(name, 0.0) for name in names_of(offer)), default=0.0)
     return Placement(
         offer,
         search.nodes,
         round(offer.price * offer.paid(search.nodes), 6),
-        reckoner.cost(offer, unease),
+        reckoner.cost(offer, unease(search, offer)),
         fit.larger(offer, search.requirements),
         search.requirements,
         isolation=_isolation(search, offer),
@@ -91,6 +90,11 @@ def _isolation(search: Search, offer: Offer) -> sharing.Isolation | None:
         return None
     found = sharing.isolation(asked, offer.accelerator, search.isolation)
     return None if isinstance(found, str) else found
+
+
+def unease(search: Search, offer: Offer) -> float:
+    """How much earlier failures count against a place, 0 to 1."""
+    return max((search.uneasy.get(name, 0.0) for name in names_of(offer)), default=0.0)
 
 
 def order(one: Placement) -> tuple[float, float, str, str, str, str, float, float]:

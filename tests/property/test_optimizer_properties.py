@@ -12,6 +12,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from compiler import search
 from compiler.catalog import build, package
 from compiler.catalog.rows import Row
 from compiler.catalog.shelf import Catalog
@@ -168,7 +169,19 @@ def test_the_catalog_answers_as_its_rows_one_by_one(
     terms = Terms(only, prices=paid)
     with opened(found) as catalog:
         packed = plan(task, (), name="t", enabled=on, avoid=avoid, catalog=catalog, exact=exact, terms=terms)
+        judged = search.judge(
+            task, (), name="t", enabled=on, avoid=avoid, catalog=catalog, exact=exact, terms=terms
+        )
+        spread = search.spread(judged)
+        near = search.spread(judged, packed.chosen.total + 1.0) if packed.placements else {}
+        there = {where: search.moved(judged, packed, where).chosen for where in spread}
     plain = plan(task, loose(found), name="t", enabled=on, avoid=avoid, exact=exact, terms=terms)
+    among = search.judge(task, loose(found), name="t", enabled=on, avoid=avoid, exact=exact, terms=terms)
+    assert spread == search.spread(among)
+    assert {(where, cost) for where, cost in near.items()} == {
+        (where, cost) for where, cost in spread.items() if cost <= packed.chosen.total + 1.0
+    }
+    assert {where: one.total for where, one in there.items()} == spread
     assert packed.offers == plain.offers
     assert sorted(map(repr, packed.rejections)) == sorted(map(repr, plain.rejections))
     assert [(step.by, step.left) for step in packed.steps] == [(step.by, step.left) for step in plain.steps]
