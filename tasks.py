@@ -5,8 +5,8 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+from skywright.cli.flags import Flag, Kind, Positional, Verb
 from skywright.cli.program import main
-from skywright.cli.verbs import Flag, Kind, Positional, Verb
 
 PROJECT = (
     Verb(

@@ -104,7 +104,7 @@ def start(request: Request, folder: Path) -> Identity:
             stdout=output,
             stderr=output,
             cwd=folder,
-            env={**os.environ, **_own(request.env)},
+            env={**os.environ, **own(request.env)},
             start_new_session=True,
         )
     who = process.identity(child.pid)
@@ -114,7 +114,8 @@ def start(request: Request, folder: Path) -> Identity:
     return who
 
 
-def _own(env: Mapping[str, str]) -> dict[str, str]:
+def own(env: Mapping[str, str]) -> dict[str, str]:
+    """What a process of ours follows of a request's variables; the engine follows the others."""
     return {name: value for name, value in env.items() if not name.startswith(ENGINES)}
 
 

@@ -177,7 +177,8 @@ def _entry(task: Task, name: str | None) -> Entry:
 def _values(verb: str, **given: Any) -> Values:
     """What the command line would have read: everything else as when no flag is given."""
     from skywright.cli.arguments import Values
-    from skywright.cli.verbs import Kind, find
+    from skywright.cli.flags import Kind
+    from skywright.cli.verbs import find
 
     found = find(verb)
     flags = found.flags if found else ()

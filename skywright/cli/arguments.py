@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from compiler.problem import Problem, Problems
-from skywright.cli.verbs import Flag, Kind, Positional, Verb
+from skywright.cli.flags import Flag, Kind, Positional, Verb
 
 
 @dataclass(frozen=True, slots=True)

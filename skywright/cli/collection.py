@@ -15,8 +15,9 @@ from invoke.tasks import Task
 from skywright import __version__
 from skywright.cli import screen
 from skywright.cli.arguments import Values
+from skywright.cli.flags import Flag, Kind, Verb
 from skywright.cli.program import describe, guarded, run_verb, run_words
-from skywright.cli.verbs import VERBS, Flag, Kind, Verb, find
+from skywright.cli.verbs import VERBS, find
 
 KINDS = {Kind.SWITCH: bool, Kind.TEXT: str, Kind.WHOLE: int, Kind.NUMBER: float, Kind.MANY: list}
 

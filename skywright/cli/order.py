@@ -58,7 +58,7 @@ def make_order(
         "spec": spec.to_data(),
         "run": make_run(task, files, setup=not values.no_setup),
         "options": options(task, chosen, values),
-        "env": settings.engine_env(),
+        "env": settings.engine_env(clouds={one.offer.cloud for one in plan.placements}),
     }
 
 

@@ -74,7 +74,9 @@ def operate(entry: Entry, plan: Plan, living: Living | None = None) -> dict[str,
     folder = home() / "previews" / name
     folder.parent.mkdir(mode=0o700, exist_ok=True)
     try:
-        request = operations.Request(name, operations.Kind.PREVIEW, spec, env=settings.engine_env())
+        request = operations.Request(
+            name, operations.Kind.PREVIEW, spec, env=settings.engine_env(clouds=[spec.cloud])
+        )
         operations.start(request, folder)
         while operations.running(folder):
             time.sleep(POLL_S)

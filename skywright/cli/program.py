@@ -16,7 +16,8 @@ from compiler.problem import Exit, Problem, Problems
 from skywright import __version__
 from skywright.cli import screen
 from skywright.cli.arguments import Values, parse, usage
-from skywright.cli.verbs import VERBS, Kind, Verb, find
+from skywright.cli.flags import Kind, Verb
+from skywright.cli.verbs import VERBS, find
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 """Errors of the place that something is written to."""

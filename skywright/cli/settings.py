@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from compiler.problem import Problem, Problems
@@ -19,6 +19,7 @@ PULUMI = (
     "SKYWRIGHT_SECRETS_PROVIDER",
 )
 CLOUDS = ("AWS_", "GOOGLE_", "AZURE_", "ARM_")
+"""Where state may be kept."""
 
 DEFAULT_PROJECT = "skywright"
 
@@ -64,11 +65,25 @@ def check_port() -> None:
         raise Problems(Problem("usage/bad-port", says, hint="unset it to take any free port"))
 
 
-def engine_env(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+def engine_env(
+    environ: Mapping[str, str] | None = None, *, clouds: Iterable[str] | None = None
+) -> dict[str, str]:
     """What an operation gets of the caller's environment: Pulumi's settings, and the credentials that reach
-    a backend of the user's own."""
+    a backend of the user's own and `clouds` (None: none of them)."""
     given = os.environ if environ is None else environ
     env = {name: given[name] for name in PULUMI if name in given}
     if "PULUMI_BACKEND_URL" in env:
         env.update({name: value for name, value in given.items() if name.startswith(CLOUDS)})
-    return env
+    return {**env, **cloud_env(given, clouds=() if clouds is None else clouds)}
+
+
+def cloud_env(
+    environ: Mapping[str, str] | None = None, *, clouds: Iterable[str] | None = None
+) -> dict[str, str]:
+    """The variables that hold the caller's credentials for `clouds` (None: every one that there is)."""
+    from stacks import CLOUDS, cloud
+
+    given = os.environ if environ is None else environ
+    names = CLOUDS if clouds is None else set(clouds).intersection(CLOUDS)
+    prefixes = tuple(prefix for name in names for prefix in cloud(name).ENV)
+    return {name: value for name, value in given.items() if name.startswith(prefixes)}

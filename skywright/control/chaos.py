@@ -7,7 +7,7 @@ import signal
 from typing import Any
 
 from compiler.problem import Problem, Problems
-from skywright.control import operations
+from skywright.control import clouds, operations
 from skywright.control.context import Control
 from skywright.control.desk import living
 from skywright.control.rows import Deployment, Node
@@ -37,7 +37,7 @@ async def strike(control: Control, name: str, kind: str, rank: int, notice_s: fl
     if kind not in ("preempt", "kill"):
         raise Problems(Problem("control/no-such-chaos", f"chaos knows no `{kind[:40]}`"))
     notice = (NOTICE_S if notice_s is None else notice_s) if kind == "preempt" else None
-    await asyncio.to_thread(control.cloud(row.cloud).preempt, node.node, notice)
+    await clouds.ask(control, clouds.place(control, row), "preempt", node.node, notice)
     return {"kind": kind, "node": node.node}
 
 
@@ -57,12 +57,12 @@ def _kill_operation(control: Control, row: Deployment) -> dict[str, Any]:
 
 async def _kill_agent(control: Control, row: Deployment, node: Node) -> int:
     """The pid that was killed. An agent that is just starting again is waited for."""
-    cloud = control.cloud(row.cloud)
+    where = clouds.place(control, row)
     for _ in range(int(AGENT_S / 0.1)):
         try:
-            return await asyncio.to_thread(cloud.kill_agent, node.node)
+            return int(await clouds.ask(control, where, "kill_agent", node.node))
         except Problems as refused:
             if refused.problems[0].code != "cloud/no-agent":
                 raise
         await asyncio.sleep(0.1)
-    return await asyncio.to_thread(cloud.kill_agent, node.node)
+    return int(await clouds.ask(control, where, "kill_agent", node.node))

@@ -155,10 +155,17 @@ class Client:
         """Send an archive; `digest` is the SHA-256 of the file's bytes."""
         self._call("PUT", f"/v1/blobs/{quote(digest, safe='')}", path, timeout_s=600)
 
-    def orphans(self, delete: bool = False) -> list[Data]:
-        """Nodes that exist in a cloud and belong to no living deployment; `delete` removes them."""
-        found: list[Data] = self._data("POST", "/v1/orphans", {"delete": delete}, timeout_s=300)
-        return found
+    def orphans(self, delete: bool = False, env: Mapping[str, str] | None = None) -> Data:
+        """{orphans, unasked}: nodes that exist in a cloud and belong to no living deployment; `delete` removes them.
+
+        Places where nothing lives any more are asked with the credentials in `env`; `unasked` says which gave no
+        answer: rows of {place, problem}.
+        """
+        return self._object("POST", "/v1/orphans", {"delete": delete, "env": dict(env or {})}, timeout_s=300)
+
+    def login(self, name: str, env: Mapping[str, str]) -> Data:
+        """Renew a deployment's credentials by those in `env`; returns {name, cloud}. Problems cloud/credentials."""
+        return self._object("POST", _path(name, "login"), {"env": dict(env)}, timeout_s=120)
 
     # Transport.
 

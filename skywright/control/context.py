@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from skywright.control.bell import Bell
 from skywright.control.blobs import Blobs
@@ -15,9 +16,13 @@ from skywright.control.presence import Presence
 from skywright.control.rows import Deployment, Event
 from skywright.control.store import Store
 from skywright.control.vault import Vault
+from stacks import asking
 from stacks.cloud import Cloud
 from stacks.operate import Request
 from stacks.process import Identity
+
+if TYPE_CHECKING:
+    from skywright.control.clouds import Refusal
 
 log = logging.getLogger("skywright.control")
 
@@ -37,7 +42,8 @@ class Operations(Protocol):
 
 
 class Control:
-    """One control. `folder` is `<home>/control`; `cloud` gives a cloud by name."""
+    """One control. `folder` is `<home>/control`; `cloud` gives a cloud by name, `ask` puts a question to one that is
+    not on this machine (stacks.asking.ask)."""
 
     def __init__(
         self,
@@ -45,6 +51,7 @@ class Control:
         operations: Operations,
         cloud: Callable[[str], Cloud],
         clock: Clock | None = None,
+        ask: Callable[..., Awaitable[Any]] = asking.ask,
     ) -> None:
         """Opens the store. Raises Problems when it cannot be used."""
         self.home = home
@@ -52,6 +59,7 @@ class Control:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.operations = operations
         self.cloud = cloud
+        self.ask = ask
         self.clock: Clock = clock or SystemClock()
         self.store = Store(self.folder / "control.db")
         self.bell = Bell()
@@ -61,6 +69,8 @@ class Control:
         self.blobs = Blobs(self.folder / "blobs")
         self.told_to_stop: set[str] = set()
         self.troubled: set[str] = set()
+        self.refusals: dict[str, Refusal] = {}
+        self.steps: dict[str, asyncio.Task[None]] = {}
         self.full: str | None = None
         self.used = self.clock.steady()
 

@@ -7,7 +7,8 @@ import shutil
 import time
 from typing import Any
 
-from skywright.control import breaker, gang, leaving, loss, operations, words
+from compiler.problem import Problem
+from skywright.control import breaker, clouds, gang, leaving, loss, operations, words
 from skywright.control.context import WORK, Control
 from skywright.control.desired import current_run
 from skywright.control.nodes import fence
@@ -33,6 +34,7 @@ async def step(control: Control, uid: str) -> None:
         return
     if deployment.stage in ("provisioning", "up"):
         await loss.watch(control, deployment)
+        deployment = _read(control, uid)
     gang.step(control, deployment)
     if deployment.wanted == "gone":
         await leaving.step(control, deployment, operation)
@@ -197,6 +199,9 @@ def _not_provided(
             f"what was made before that in stack {stack}; `skywright down {deployment.name}` removes it"
         )
     if deployment.wanted == "gone":
+        return
+    if clouds.refused_credentials(control, deployment, result):
+        clouds.lock(control, deployment, Problem.of(problem), clouds.LOCKED_S)
         return
     if _goes_on(deployment, result):
         _try_later(control, deployment, problem)

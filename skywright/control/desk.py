@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from compiler.problem import Problem, Problems
-from skywright.control import operations, words
+from skywright.control import clouds, operations, words
 from skywright.control.context import WORK, Control
 from skywright.control.desired import secrets_scope
 from skywright.control.gang import end
@@ -309,6 +309,24 @@ def down(control: Control, name: str, purge: bool, env: Mapping[str, str]) -> di
     return {"name": name}
 
 
+async def login(control: Control, name: str, env: Mapping[str, str]) -> dict[str, Any]:
+    """Renew the credentials of a deployment once its cloud has accepted them; what waited for them goes on.
+
+    Raises Problems cloud/credentials, cloud/no-answer when they are no better: then the old ones stay.
+    """
+    row = living(control, name)
+    where = replace(clouds.place(control, row), env=env)
+    if not clouds.is_here(control.cloud(row.cloud)):
+        await clouds.ask(control, where, "inventory", row.project)
+    with control.store.together():
+        operations.renew_env(control, row.uid, env)
+        control.refusals.pop(row.uid, None)
+        clouds.unlock(control, row)
+        control.tell(row, "step", f"the credentials of {name} were renewed")
+    control.bell.ring(WORK, row.uid)
+    return {"name": name, "cloud": row.cloud}
+
+
 def _locked_out(control: Control, row: Deployment) -> bool:
     """Did the passphrase not fit that the next operation would use? A refused change has put back the one before."""
     last = control.store.first(Operation, order="-ended", uid=row.uid)
@@ -328,45 +346,3 @@ def _take_env(control: Control, row: Deployment, env: Mapping[str, str]) -> None
 
 def _places(env: Mapping[str, str]) -> dict[str, str]:
     return {name: env[name] for name in PLACES if name in env}
-
-
-async def orphans(control: Control, delete: bool) -> list[dict[str, Any]]:
-    """Nodes that exist in a cloud and belong to no living deployment; `delete` removes them."""
-    from stacks import CLOUDS
-
-    rows = {(row.project, row.name): row for row in control.store.find(Deployment, ended=None)}
-    found = []
-    for name in CLOUDS:
-        cloud = control.cloud(name)
-        for facts in await asyncio.to_thread(cloud.inventory):
-            row = rows.get((facts.project, facts.deployment))
-            node = control.store.first(Node, node=facts.node)
-            why = _why_orphan(control, row, node)
-            if why is None:
-                continue
-            found.append(
-                {
-                    "node": facts.node,
-                    "cloud": name,
-                    "project": facts.project,
-                    "deployment": facts.deployment,
-                    "rank": facts.rank,
-                    "address": facts.address,
-                    "alive": facts.alive,
-                    "created": facts.created,
-                    "reason": why,
-                    "deleted": delete,
-                }
-            )
-            if delete:
-                await asyncio.to_thread(cloud.remove, facts.node)
-    return found
-
-
-def _why_orphan(control: Control, row: Deployment | None, node: Node | None) -> str | None:
-    """Why a node that exists belongs to nobody; None when it does, or may be in the making."""
-    if row is None:
-        return "its deployment is not known"
-    if (node and not node.revoked) or row.stage != "up" or operations.unfinished(control, row.uid):
-        return None
-    return node.revoked if node else "its deployment does not know it"

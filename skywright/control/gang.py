@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from compiler import recovery
 from compiler.recovery import Done, GiveUp, Move, Replace
-from skywright.control import breaker, operations, words
+from skywright.control import breaker, clouds, operations, words
 from skywright.control.context import Control
 from skywright.control.desired import current_run, secrets_scope
 from skywright.control.logbook import Part
@@ -91,7 +91,9 @@ def _begin_or_drop(control: Control, deployment: Deployment, run: Run) -> None:
         for node in control.store.find(Node, uid=run.uid, revoked=None, state="up")
         if node.joined is not None
     }
-    if deployment.blocked or not all(rank in by_rank for rank in range(run.num_nodes)):
+    if (deployment.blocked and not clouds.is_locked(deployment)) or not all(
+        rank in by_rank for rank in range(run.num_nodes)
+    ):
         return
     if run.attempt and breaker.reason(control, run.losses, run.progress_at):
         return

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from collections.abc import Iterable
 from typing import Any
 
-from skywright.control import operations, retention, words
+from compiler.problem import Problem
+from skywright.control import clouds, operations, retention, words
 from skywright.control.context import Control, log
 from skywright.control.cost import spent
 from skywright.control.desired import current_run
@@ -31,6 +31,8 @@ async def step(control: Control, deployment: Deployment, operation: Operation | 
         return
     if deployment.stage == "failed" or current_run(control, deployment.uid) is not None:
         return
+    if clouds.is_locked(deployment) and (deployment.retry_at or 0) > control.clock.now():
+        return
     if await _never_existed(control, deployment):
         with control.store.together():
             if control.store.change(deployment, when={"wanted": "gone", "ended": None}, stage="removing"):
@@ -49,13 +51,11 @@ async def nothing_made(control: Control, deployment: Deployment, results: Iterab
         return False
     if any(found["ok"] or found["nodes"] or found.get("resources") != 0 for found in results):
         return False
-    cloud = control.cloud(deployment.cloud)
     try:
-        facts = await asyncio.to_thread(cloud.inventory, deployment.project)
-    except Exception:
-        log.exception("%s: the cloud could not be asked what exists", deployment.name)
+        return not await clouds.inventory(control, deployment)
+    except Exception as error:
+        log.warning("%s: the cloud could not be asked what exists: %s", deployment.name, error)
         return False
-    return all(item.deployment != deployment.name for item in facts)
 
 
 def stack_made(control: Control, operation: Operation) -> bool:
@@ -76,15 +76,12 @@ async def sweep(control: Control, deployment: Deployment) -> None:
 
     A purge goes on when the cloud refuses; the timeline says what it left.
     """
-    cloud = control.cloud(deployment.cloud)
     left: list[str] = []
     try:
-        for facts in await asyncio.to_thread(cloud.inventory, deployment.project):
-            if facts.deployment != deployment.name:
-                continue
+        for facts in await clouds.inventory(control, deployment):
             log.warning("%s: %s exists beside the stack, removing it", deployment.name, facts.node)
             try:
-                await asyncio.to_thread(cloud.remove, facts.node)
+                await clouds.ask_of(control, deployment, "remove", facts.node)
             except Exception as error:
                 if not deployment.purge:
                     raise
@@ -147,6 +144,10 @@ def _kept(control: Control, deployment: Deployment) -> dict[str, Any] | None:
 def _refused(control: Control, deployment: Deployment, result: Result) -> None:
     """Whole nodes live on as they were; of what is half removed only the rest can be removed."""
     problem = dict(result["problem"] or {"code": "engine/failed", "message": "the engine operation failed"})
+    if clouds.refused_credentials(control, deployment, result):
+        control.store.change(deployment, stage="up")
+        clouds.lock(control, deployment, Problem.of(problem), clouds.LOCKED_S)
+        return
     problem["left_behind"] = (
         problem.get("left_behind")
         or f"stack {deployment.spec['stack']} of `{deployment.name}`; `skywright down {deployment.name}` tries again"

@@ -17,6 +17,9 @@ FAST_S = 0.1
 """While an engine operation runs its events are looked at so often."""
 
 
+STEP_S = 1.0
+"""How long a turn waits for the step of one deployment."""
+
 CLEAN_S = 600.0
 """How often archives and folders that nobody needs are looked for; every removal looks too."""
 
@@ -38,6 +41,9 @@ async def run(control: Control, stop: Callable[[], None]) -> None:
             log.info("nobody needs this control: it ends")
             stop()
         await control.bell.wait(WORK, count, FAST_S if busy else EVERY_S)
+    for task in control.steps.values():
+        task.cancel()
+    await asyncio.gather(*control.steps.values(), return_exceptions=True)
 
 
 def _look_at_space(control: Control) -> None:
@@ -59,7 +65,16 @@ async def turn(control: Control) -> bool:
     rows = control.store.find(Deployment, order="created", ended=None)
     if rows:
         control.used = control.clock.steady()
-    await asyncio.gather(*(_step(control, row) for row in rows))
+    for row in rows:
+        if row.uid not in control.steps:
+            control.steps[row.uid] = asyncio.ensure_future(_step(control, row))
+    if control.steps:
+        # One that waits for its cloud does not hold up the others: it is looked at again when it is done.
+        await asyncio.wait(control.steps.values(), timeout=STEP_S)
+    for uid, task in list(control.steps.items()):
+        if task.done():
+            del control.steps[uid]
+            task.result()
     return any(operations.unfinished(control, row.uid) for row in rows)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection
 
-from skywright.control import words
+from compiler.problem import Problems
+from skywright.control import clouds, words
 from skywright.control.context import Control
 from skywright.control.nodes import fence
 from skywright.control.presence import ASK_EVERY_S
@@ -28,17 +28,21 @@ async def watch(control: Control, deployment: Deployment) -> None:
         if node.state == "drained":
             lose(control, deployment, node, "its capacity is taken away; it saved before")
     doubtful = [node for node in nodes if node.state != "drained" and _doubtful(control, node)]
-    if doubtful:
+    if not doubtful:
+        return
+    try:
         living = await alive(control, deployment)
-        for node in doubtful:
-            judge(control, deployment, node, living)
+    except Problems as problems:
+        if problems.problems[0].code in clouds.SILENT:
+            return  # without an answer nobody is given up
+        raise
+    for node in doubtful:
+        judge(control, deployment, node, living)
 
 
 async def alive(control: Control, deployment: Deployment) -> set[str]:
     """Ids of the deployment's nodes that exist, as the cloud says now."""
-    cloud = control.cloud(deployment.cloud)
-    facts = await asyncio.to_thread(cloud.inventory, deployment.project)
-    return {item.node for item in facts if item.alive and item.deployment == deployment.name}
+    return {item.node for item in await clouds.inventory(control, deployment) if item.alive}
 
 
 def _doubtful(control: Control, node: Node) -> bool:

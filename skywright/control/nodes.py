@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import secrets
 from collections.abc import Iterable
 from typing import Any
 
-from skywright.control import words
+from compiler.problem import Problems
+from skywright.control import clouds, words
 from skywright.control.context import WORK, Control, log
 from skywright.control.logbook import PHASES as PARTS
 from skywright.control.logbook import Part
@@ -39,14 +39,7 @@ async def join(control: Control, node: str, body: dict[str, Any]) -> str:
     known = control.store.first(Node, node=node)
     if known and known.revoked:
         raise Refused(409, known.revoked, stop=True)
-    for name in _clouds(control):
-        cloud = control.cloud(name)
-        # Clouds may take their time (a network call): never on the event loop.
-        if await asyncio.to_thread(cloud.verify, node, str(body.get("proof", ""))):
-            inventory = await asyncio.to_thread(cloud.inventory)
-            break
-    else:
-        raise Refused(403, "the proof does not show that this is the node")
+    inventory = await _proven(control, node, known, str(body.get("proof", "")))
     facts = next((facts for facts in inventory if facts.node == node), None)
     if facts is None:
         raise Refused(403, "the cloud does not list this node")
@@ -59,8 +52,26 @@ async def join(control: Control, node: str, body: dict[str, Any]) -> str:
     return _admit(control, deployment, facts, body)
 
 
-def _clouds(control: Control) -> list[str]:
-    return sorted({row.cloud for row in control.store.find(Deployment, ended=None)})
+async def _proven(control: Control, node: str, known: Node | None, proof: str) -> Iterable[NodeFacts]:
+    """What exists where the proof is good. Raises Refused 403, and 503 when a cloud gave no answer."""
+    rows = control.store.find(Deployment, order="-created", ended=None)
+    rows.sort(key=lambda row: known is None or row.uid != known.uid)
+    silent: Problems | None = None
+    asked: list[clouds.Place] = []
+    for row in rows:
+        where = clouds.place(control, row)
+        if where in asked:
+            continue
+        asked.append(where)
+        try:
+            if await clouds.ask(control, where, "verify", node, proof):
+                found: tuple[NodeFacts, ...] = await clouds.ask(control, where, "inventory", None)
+                return found
+        except Problems as problems:
+            silent = problems
+    if silent:
+        raise Refused(503, silent.problems[0].message)
+    raise Refused(403, "the proof does not show that this is the node")
 
 
 def _make_room(

@@ -33,9 +33,27 @@ def take_env(control: Control, uid: str, env: Mapping[str, str], *, afresh: bool
     `afresh`: the passphrase that was given before is forgotten even when the caller gives none.
     """
     known = {} if "PULUMI_BACKEND_URL" in env else control.vault.get(env_scope(uid))
+    for family in families(control):
+        if any(name.startswith(family) for name in env):
+            known = {name: value for name, value in known.items() if not name.startswith(family)}
     if afresh or PASSPHRASES & env.keys():
         known = {name: value for name, value in known.items() if name not in PASSPHRASES}
     control.vault.put(env_scope(uid), {**known, **env})
+
+
+def families(control: Control) -> list[tuple[str, ...]]:
+    """By cloud: prefixes of the variables that hold its credentials. Those of two logins are never mixed."""
+    from stacks import CLOUDS
+
+    return [found for name in CLOUDS if (found := control.cloud(name).ENV)]
+
+
+def renew_env(control: Control, uid: str, env: Mapping[str, str]) -> None:
+    """Of the clouds' variables exactly those of `env` count from now on; what opens the state stays."""
+    prefixes = tuple(prefix for family in families(control) for prefix in family)
+    kept = {n: value for n, value in control.vault.get(env_scope(uid)).items() if not n.startswith(prefixes)}
+    given = {n: value for n, value in env.items() if n.startswith(prefixes)}
+    control.vault.put(env_scope(uid), {**kept, **given})
 
 
 def keep_env(control: Control, uid: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from compiler.problem import Problem, Problems
-from skywright.control import VERSION, cost, desk, loss, view
+from skywright.control import VERSION, clouds, cost, desk, loss, strays, view
 from skywright.control.chaos import strike
 from skywright.control.context import WORK, Control
 from skywright.control.http import bearer, control_of, data, stream
@@ -84,7 +84,12 @@ async def _refresh(control: Control, row: Deployment) -> None:
     """Ask the cloud about every node, not only about silent ones."""
     if row.stage != "up":
         return
-    living = await loss.alive(control, row)
+    try:
+        living = await loss.alive(control, row)
+    except Problems as problems:
+        if problems.problems[0].code in clouds.SILENT:
+            return  # its row says so
+        raise
     for node in control.store.find(Node, uid=row.uid, revoked=None):
         loss.judge(control, row, node, living)
     control.bell.ring(WORK)
@@ -205,12 +210,8 @@ async def autostop(request: Request) -> Response:
 
 async def down(request: Request) -> Response:
     asked = await data(request, ORDER_BYTES)
-    try:
-        env = read_env(asked)
-    except (TypeError, ValueError):
-        raise HTTPException(400, "env is an object of texts") from None
     name, purge = request.path_params["name"], bool(asked.get("purge"))
-    return JSONResponse(desk.down(control_of(request), name, purge, env))
+    return JSONResponse(desk.down(control_of(request), name, purge, _env(asked)))
 
 
 async def chaos(request: Request) -> Response:
@@ -230,7 +231,19 @@ async def costs(request: Request) -> Response:
 
 async def orphans(request: Request) -> Response:
     asked = await data(request, ORDER_BYTES)
-    return JSONResponse(await desk.orphans(control_of(request), bool(asked.get("delete"))))
+    return JSONResponse(await strays.orphans(control_of(request), bool(asked.get("delete")), _env(asked)))
+
+
+async def login(request: Request) -> Response:
+    env = _env(await data(request, ORDER_BYTES))
+    return JSONResponse(await desk.login(control_of(request), request.path_params["name"], env))
+
+
+def _env(asked: Mapping[str, Any]) -> dict[str, str]:
+    try:
+        return read_env(asked)
+    except (TypeError, ValueError):
+        raise HTTPException(400, "env is an object of texts") from None
 
 
 async def missing(request: Request) -> Response:
@@ -261,6 +274,7 @@ ROUTES = [
     _route("/v1/deployments/{name}/autostop", autostop, "POST"),
     _route("/v1/deployments/{name}/down", down, "POST"),
     _route("/v1/deployments/{name}/chaos", chaos, "POST"),
+    _route("/v1/deployments/{name}/login", login, "POST"),
     _route("/v1/cost", costs, "GET"),
     _route("/v1/orphans", orphans, "POST"),
     _route("/v1/blobs/missing", missing, "POST"),

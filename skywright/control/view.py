@@ -26,6 +26,7 @@ def deployment(control: Control, row: Deployment, *, measured: bool = False) -> 
         "wanted": row.wanted,
         "where": row.place,
         "market": row.market,
+        "clouds": [row.cloud],
         "nodes": [_node(control, node) for node in nodes],
         "nodes_wanted": row.nodes_wanted,
         "spec": row.spec,

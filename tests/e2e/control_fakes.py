@@ -9,20 +9,20 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
 from compiler.offer import Market
-from compiler.problem import Problem
+from compiler.problem import Problem, Problems
 from compiler.spec import StackSpec
 from skywright.control.app import application
 from skywright.control.client import Client
 from skywright.control.context import Control
 from skywright.control.server import Server, bind
-from stacks.cloud import Failure, NodeFacts
+from stacks.cloud import ANYWHERE, Failure, NodeFacts, Scope
 from stacks.operate import Kind, Request
 from stacks.process import Identity
 
@@ -56,26 +56,46 @@ class FakeCloud:
     """Nodes in a dictionary; every node that exists has an agent thread."""
 
     NAME = "local"
+    ENV: tuple[str, ...] = ()
+    EXTRA = None
 
     def __init__(self) -> None:
         self.nodes: dict[str, NodeFacts] = {}
         self.agents: dict[str, FakeAgent] = {}
         self.asked = 0
         self.alive: dict[str, bool] = {}
+        self.key: str | None = None
+        """The credentials that it accepts, when it is one that wants some."""
+        self.held: dict[str, asyncio.Event] = {}
+        """Deployments about which it answers only later, when asked by an account of that name."""
 
-    def verify(self, node: str, proof: str) -> bool:
+    def elsewhere(self, key: str) -> None:
+        """Be a cloud that wants credentials: FAKE_KEY."""
+        self.ENV, self.EXTRA, self.key = ("FAKE_",), "fake", key
+
+    async def ask(
+        self, cloud: str, what: str, *given: Any, scope: Scope, env: Mapping[str, str], folder: Path
+    ) -> Any:
+        """As stacks.asking.ask, in this process."""
+        if held := self.held.get(env.get("FAKE_ACCOUNT", "")):
+            await held.wait()
+        if env.get("FAKE_KEY") != self.key:
+            raise Problems(Problem("cloud/credentials", "the token has expired"))
+        return getattr(self, what)(*given, scope)
+
+    def verify(self, node: str, proof: str, scope: Scope = ANYWHERE) -> bool:
         return node in self.nodes and proof == f"proof of {node}"
 
-    def inventory(self, project: str | None = None) -> tuple[NodeFacts, ...]:
+    def inventory(self, project: str | None = None, scope: Scope = ANYWHERE) -> tuple[NodeFacts, ...]:
         self.asked += 1
         return tuple(facts for facts in list(self.nodes.values()) if project in (None, facts.project))
 
-    def remove(self, node: str) -> None:
+    def remove(self, node: str, scope: Scope = ANYWHERE) -> None:
         self.nodes.pop(node, None)
         if agent := self.agents.pop(node, None):
             agent.die()
 
-    def preempt(self, node: str, notice_s: float | None) -> None:
+    def preempt(self, node: str, notice_s: float | None, scope: Scope = ANYWHERE) -> None:
         if notice_s is None:
             self.remove(node)
         else:
@@ -148,9 +168,12 @@ class FakeOperations:
 
     def _carry_out(self, request: Request) -> dict[str, Any]:
         result: dict[str, Any] = {"ok": True, "problem": None, "failure": None, "changes": {}, "steps": []}
+        if self.cloud.key is not None and request.env.get("FAKE_KEY") != self.cloud.key:
+            self.problems.insert(0, Problem("cloud/credentials", "the token has expired"))
         if self.problems:
             problem = self.problems.pop(0)
-            told = {"problem": problem.to_data(), "failure": self.failure, "resources": self.resources}
+            failure = "credentials" if problem.code == "cloud/credentials" else self.failure
+            told = {"problem": problem.to_data(), "failure": failure, "resources": self.resources}
             return {**result, **told, "ok": False, "nodes": []}
         there = self.cloud.of(request.spec.deployment)
         if request.kind is Kind.DESTROY:
@@ -410,7 +433,13 @@ class House:
 
         def serve() -> None:
             listening = bind(0)
-            control = Control(self.home, self.operations, lambda _: self.cloud, self.clock)  # type: ignore[arg-type, return-value]
+            control = Control(
+                self.home,
+                self.operations,
+                lambda _: self.cloud,  # type: ignore[arg-type, return-value]
+                self.clock,
+                self.cloud.ask,
+            )
             app = application(control, "token of the user", self.close)
             config = uvicorn.Config(
                 app, http="h11", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=1

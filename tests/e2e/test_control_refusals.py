@@ -17,6 +17,7 @@ from skywright.control import space
 from skywright.control.client import Client
 from skywright.control.logbook import Logbook
 from stacks import operate
+from stacks.cloud import Scope
 from tests.e2e.control_fakes import House, order, until
 
 PASSPHRASE = Problem("engine/wrong-passphrase", "the passphrase does not open this stack's state")
@@ -73,10 +74,10 @@ def test_purge_ends_with_nothing_whatever_is_refused(house: House, monkeypatch: 
     stubborn = house.cloud.of("hello")[0]
     remove = house.cloud.remove
 
-    def refuse(node: str) -> None:
+    def refuse(node: str, scope: Scope) -> None:
         if node == stubborn:
             raise Problems(Problem("cloud/node-not-ended", "it does not end"))
-        remove(node)
+        remove(node, scope)
 
     monkeypatch.setattr(house.cloud, "remove", refuse)
     house.operations.problems = [PASSPHRASE] * 9

@@ -438,10 +438,12 @@ def test_orphans_are_found_and_removed(house: House) -> None:
     ended(client)
     stray = house.operations._make(house.operations.requests[0].spec, 5)
     house.cloud.nodes[stray] = house.cloud.nodes.pop(stray)
-    until(lambda: [row["node"] for row in client.orphans()] == [stray])  # no operation could be making it
+    until(
+        lambda: [row["node"] for row in client.orphans()["orphans"]] == [stray]
+    )  # no operation could be making it
     client.down("hello")
     until(lambda: client.deployment("hello")["state"] == "gone")
     assert house.cloud.nodes == {}  # what stood beside the stack went with it
     stray = house.operations._make(house.operations.requests[0].spec, 0)
-    assert [row["node"] for row in client.orphans(delete=True)] == [stray]
-    assert client.orphans() == []
+    assert [row["node"] for row in client.orphans(delete=True)["orphans"]] == [stray]
+    assert client.orphans() == {"orphans": [], "unasked": []}

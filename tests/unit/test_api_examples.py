@@ -52,7 +52,7 @@ def control(monkeypatch: pytest.MonkeyPatch) -> Control:
     monkeypatch.setattr(install, "ensure", lambda tell: None)
     cloud = ModuleType("sold_in_tests")
     vars(cloud).update(NAME="aws", CAPABILITIES=frozenset(Capability), FOUNDATION=True)
-    vars(cloud).update(offers=sells, configured=lambda: True)
+    vars(cloud).update(offers=sells, configured=lambda: True, ENV=("AWS_",))
     monkeypatch.setitem(sys.modules, "sold_in_tests", cloud)
     monkeypatch.setitem(stacks.OURS, "aws", "sold_in_tests")
     return made

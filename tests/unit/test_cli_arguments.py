@@ -8,7 +8,8 @@ import pytest
 
 from compiler.problem import Problems
 from skywright.cli.arguments import parse
-from skywright.cli.verbs import VERBS, Kind, find
+from skywright.cli.flags import Kind
+from skywright.cli.verbs import VERBS, find
 
 
 def given(line: list[str]) -> dict[str, Any]:

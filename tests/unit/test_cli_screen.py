@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
+import stacks
 from compiler.problem import Problems
 from skywright.cli import names, screen, settings, taskfile
 from skywright.cli.arguments import Values, parse
@@ -181,8 +184,18 @@ def test_the_project_is_found_upwards(tmp_path: Path, monkeypatch: pytest.Monkey
         settings.project()
 
 
-def test_credentials_go_along_only_with_a_backend_of_ones_own() -> None:
+def test_credentials_go_along_with_a_backend_of_ones_own_and_the_clouds_of_the_plan(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     aws = {"AWS_PROFILE": "p", "HOME": "/h", "PULUMI_CONFIG_PASSPHRASE": "x"}
     assert settings.engine_env(aws) == {"PULUMI_CONFIG_PASSPHRASE": "x"}
     own = {**aws, "PULUMI_BACKEND_URL": "s3://b"}
     assert settings.engine_env(own) == {key: own[key] for key in own if key != "HOME"}
+    toy = ModuleType("toy_of_this_test")
+    vars(toy).update(NAME="toy", ENV=("TOY_",))
+    monkeypatch.setitem(sys.modules, "toy_of_this_test", toy)
+    monkeypatch.setitem(stacks.OURS, "toy", "toy_of_this_test")
+    named = {**aws, "TOY_KEY": "k"}
+    assert settings.engine_env(named, clouds=["local"]) == {"PULUMI_CONFIG_PASSPHRASE": "x"}
+    assert settings.engine_env(named, clouds=["toy"]) == {"PULUMI_CONFIG_PASSPHRASE": "x", "TOY_KEY": "k"}
+    assert settings.cloud_env(named)["TOY_KEY"] == "k"

@@ -1,0 +1,142 @@
+"""Control and clouds that want credentials: expired ones block and fail nothing, new ones let everything go on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from compiler.problem import Problems
+from skywright.control.client import Client
+from tests.e2e.control_fakes import House, order, until
+
+OLD, NEW = {"FAKE_KEY": "old"}, {"FAKE_KEY": "new"}
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    made = House(tmp_path)
+    made.cloud.elsewhere("old")
+    yield made
+    made.end()
+
+
+def state(client: Client, name: str = "hello") -> str:
+    return str(client.deployment(name)["state"])
+
+
+def running(house: House, client: Client, name: str = "hello") -> None:
+    house.scripts[0] = lambda _: None
+    client.launch(order(name, env=OLD))
+    until(lambda: state(client, name) == "running", "it runs")
+
+
+def expire(house: House, client: Client) -> None:
+    """The credentials end, and then a node is gone about which the cloud has to be asked."""
+    house.cloud.key = "new"
+    agent = house.agent("hello", 0)
+    house.cloud.nodes.pop(agent.node)
+    agent.die()
+    house.clock.ahead += 31
+    until(lambda: state(client) == "blocked", "it is blocked")
+
+
+def test_a_run_waits_for_credentials_and_goes_on_after_login(house: House) -> None:
+    client = house.open()
+    running(house, client)
+    expire(house, client)
+    found = client.deployment("hello")
+    assert found["blocked"] == "credentials: the token has expired"
+    assert found["run"]["ended"] is None
+    with pytest.raises(Problems, match="expired"):
+        client.login("hello", {"FAKE_KEY": "older"})
+    assert state(client) == "blocked"
+    house.scripts[0] = lambda _: 0
+    assert client.login("hello", NEW) == {"name": "hello", "cloud": "local"}
+    until(lambda: client.runs("hello")[0]["ended"], "the run ends")
+    assert (client.runs("hello")[0]["status"], client.runs("hello")[0]["attempt"]) == ("SUCCEEDED", 2)
+    assert house.operations.requests[-1].env["FAKE_KEY"] == "new"
+    told = [event["text"] for event in client.follow("hello", 0, 0)["events"]]
+    assert len([text for text in told if "blocked: credentials" in text]) == 1
+
+
+def test_a_restarted_control_knows_what_it_waits_for(house: House) -> None:
+    client = house.open()
+    running(house, client)
+    expire(house, client)
+    house.close()
+    client = house.open()
+    assert state(client) == "blocked"
+    house.scripts[0] = lambda _: 0
+    client.login("hello", NEW)
+    house.clock.ahead += 31  # after a restart every node has a whole lease to be heard again
+    until(lambda: client.runs("hello")[0]["ended"], "the run ends")
+
+
+def test_nodes_are_made_after_login(house: House) -> None:
+    house.cloud.key = "new"
+    client = house.open()
+    client.launch(order(env=OLD))
+    until(lambda: state(client) == "blocked", "it is blocked")
+    assert client.runs("hello")[0]["ended"] is None
+    assert len(house.operations.requests) == 1, "it is not tried again and again"
+    client.login("hello", NEW)
+    until(lambda: client.runs("hello")[0]["ended"], "the run ends")
+    assert client.deployment("hello")["problem"] is None
+
+
+def test_removing_goes_on_after_login(house: House) -> None:
+    client = house.open()
+    client.launch(order(env=OLD))
+    until(lambda: client.runs("hello")[0]["ended"], "the run ends")
+    house.cloud.key = "new"
+    client.down("hello")
+    until(lambda: client.deployment("hello")["blocked"], "it is blocked")
+    assert (state(client), client.deployment("hello")["wanted"]) == ("removing", "gone")
+    client.login("hello", NEW)
+    until(lambda: state(client) == "gone", "it is gone")
+    assert house.cloud.nodes == {}
+
+
+def test_a_cloud_that_hangs_holds_up_nobody_else(house: House) -> None:
+    client = house.open()
+    held = asyncio.Event()
+    running(house, client)
+    house.cloud.held[""] = held
+    agent = house.agent("hello", 0)
+    house.cloud.nodes.pop(agent.node)
+    agent.die()
+    asked = house.cloud.asked
+    house.clock.ahead += 31
+    house.scripts[0] = lambda _: 0
+    client.launch(order("other", env={**OLD, "FAKE_ACCOUNT": "b"}))
+    until(lambda: client.runs("other")[0]["ended"], "the other one ends")
+    assert house.cloud.asked >= asked
+    assert client.runs("hello")[0]["ended"] is None
+    house.cloud.held.clear()
+    assert house._server is not None
+    house._server.loop.call_soon_threadsafe(held.set)
+    until(lambda: client.runs("hello")[0]["ended"], "the first one ends")
+
+
+def test_orphans_are_looked_for_where_something_lived(house: House) -> None:
+    client = house.open()
+    client.launch(order(env=OLD))
+    until(lambda: client.runs("hello")[0]["ended"], "the run ends")
+    client.down("hello")
+    until(lambda: state(client) == "gone", "it is gone")
+    client.launch(order("stray", env=OLD))
+    until(lambda: client.runs("stray")[0]["ended"], "the run ends")
+    node = house.cloud.of("stray")[0]
+    facts = house.cloud.nodes[node]
+    client.down("stray")
+    until(lambda: state(client, "stray") == "gone", "it is gone")
+    house.cloud.nodes[node] = facts
+    found = client.orphans()
+    assert (found["orphans"], [one["place"] for one in found["unasked"]]) == ([], ["local"])
+    found = client.orphans(env=OLD)
+    assert [one["node"] for one in found["orphans"]] == [node]
+    client.orphans(delete=True, env=OLD)
+    assert client.orphans(env=OLD) == {"orphans": [], "unasked": []}
