@@ -153,6 +153,10 @@ class Reckoner:
             unease=hourly * unease * (start_h + LOST_H),
         )
 
+    def hours(self, cloud: str, market: Market, band: int | None) -> float:
+        """How long the task takes: start, work, and what losses are expected to add."""
+        return self.estimate.hours + sum(self._spent(cloud, market, band))
+
     def least(self, cloud: str, market: Market, price: float) -> float:
         """A bound below the cost of every offer of this cloud and market at `price` or more."""
         bound = self._bounds.get((cloud, market))

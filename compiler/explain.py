@@ -24,6 +24,8 @@ DEFAULT_STAY_S = 600
 NOTHING = 0.0005
 """USD that nobody calls dearer."""
 
+_A_SECOND = 1 / 3600
+
 PARTS = {
     "compute": "compute",
     "start": "start and setup",
@@ -205,6 +207,8 @@ def _why(one: Placement, chosen: Placement) -> str:
         return f"larger than asked: {one.larger}"
     if one.turn > chosen.turn:
         return f"asked for later: {asked(one.requirements or Requirements())}"
+    if one.hours > chosen.hours + _A_SECOND:
+        return f"slower by {span((one.hours - chosen.hours) * 3600)}"
     more = round(one.total - chosen.total, 6)
     if more < NOTHING:
         return "same cost" if one.total else "same price"
@@ -232,6 +236,8 @@ def _remarks(task: Task, plan: Plan) -> Iterator[str]:
         yield "  after the last run the nodes stay until `down`"
     else:
         yield f"  after the last run the nodes stay for {span(idle)}"
+    if chosen.hours:
+        yield f"  it takes {span(chosen.hours * 3600)}, start and expected losses with it"
     yield from _limits(task, plan)
     if not chosen.free:
         yield from _basis(plan)

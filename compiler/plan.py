@@ -20,7 +20,8 @@ class Placement:
     """One offer the task may run on, with what it costs. `hourly` is USD for all nodes together, `cost` that of
     the whole task, `larger` what the machine has beyond what was asked for exactly. `requirements` is the one of the
     task's alternatives that it meets, `turn` the place of that one when they are ordered (from 0). `isolation` is how a
-    part of an accelerator is kept apart."""
+    part of an accelerator is kept apart. `hours` is how long the task takes there, start and expected losses with
+    it, where the fastest is wanted; else 0."""
 
     offer: Offer
     nodes: int
@@ -30,6 +31,12 @@ class Placement:
     requirements: Requirements | None = None
     turn: int = 0
     isolation: Isolation | None = None
+    hours: float = 0.0
+
+    @property
+    def key(self) -> tuple[float, float]:
+        """What placements are compared by: hours when the fastest is wanted, then USD."""
+        return self.hours, self.total
 
     @property
     def total(self) -> float:
@@ -213,6 +220,8 @@ def _placement(one: Placement, wanted: Requirements | None = None) -> dict[str, 
         "hourly": one.hourly,
         "cost": one.cost.to_data(),
     }
+    if one.hours:
+        data["hours"] = round(one.hours, 4)
     if one.isolation:
         data["isolation"] = str(one.isolation)
     return {**data, "larger": one.larger} if one.larger else data

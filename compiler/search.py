@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from compiler import pricing, wishes
+from compiler import pricing, throughput, wishes
 from compiler.catalog.shelf import Catalog
 from compiler.cost import Data, Estimate, Reckoner
 from compiler.offer import Market, Offer
@@ -214,13 +214,32 @@ def _searched(
     for group in wanted:
         tried: list[Tried] = []
         for one in group:
-            estimate = replace(asking.estimate, disk_gb=one.disk_gb)
+            hours = asking.estimate.hours * (_slower(asking, one, wanted) or 1.0)
+            estimate = replace(asking.estimate, disk_gb=one.disk_gb, hours=hours)
             exact = asking.exact or getattr(one, "exact", False)
             search = replace(asking, requirements=one, estimate=estimate, exact=exact)
             done, steps, sized = run(search, shelves)
             tried.append((sized, done, steps))
         found.append(tuple(tried))
     return tuple(found)
+
+
+def _slower(asking: Search, one: Requirements, wanted: Sequence[Sequence[Requirements]]) -> float | None:
+    """How many times as long a request takes as the first one; 1 where only the cost counts."""
+    if not asking.terms.by_time:
+        return 1.0
+    return throughput.slower(one, wanted[0][0], asking.terms.throughput)
+
+
+def unmeasured(task: Task, plan: Plan, terms: Terms) -> Problem | None:
+    """What keeps a plan by time from being right: accelerators that compete in it and that nobody measured."""
+    if not terms.by_time or task.ordered:
+        return None
+    fitting = [plan.requirements, *(one.best.requirements for one in plan.others if one.best)]
+    names = list(dict.fromkeys(throughput.name_of(one.accelerator) for one in fitting if one))
+    if len(names) < 2 or all(name in terms.throughput for name in names):
+        return None
+    return throughput.unknown(names, terms.throughput, _place(task, "fit"))
 
 
 def run(search: Search, shelves: Sequence[Shelf]) -> tuple[Search, tuple[Step, ...], Search]:
@@ -246,11 +265,11 @@ def _alternative(done: Search) -> Alternative:
     return Alternative(asked(done.requirements), done.count, done.ranked[0] if done.ranked else None)
 
 
-def _worth(turn: int, done: Search) -> tuple[bool, int, bool, float]:
+def _worth(turn: int, done: Search) -> tuple[bool, int, bool, tuple[float, float]]:
     """Something fits, it was asked for first, it is exact, it is cheap: in this order."""
     if not done.ranked:
-        return True, -turn, True, 0.0
-    return False, turn, bool(done.ranked[0].larger), done.ranked[0].total
+        return True, -turn, True, (0.0, 0.0)
+    return False, turn, bool(done.ranked[0].larger), done.ranked[0].key
 
 
 def _in_turn(groups: Sequence[Sequence[Placement]]) -> tuple[Placement, ...]:
@@ -270,7 +289,7 @@ def _merged(searches: Sequence[Search]) -> tuple[Placement, ...]:
     for search in searches:
         for one in search.ranked:
             there = found.get((one.offer, one.nodes))
-            if there is None or (bool(one.larger), one.total) < (bool(there.larger), there.total):
+            if there is None or (bool(one.larger), one.key) < (bool(there.larger), there.key):
                 found[one.offer, one.nodes] = one
     ordered = sorted(found.values(), key=lambda one: (bool(one.larger), *order(one)))
     return tuple(ordered[:KEPT])

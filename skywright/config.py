@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 OURS = ".skywright.yaml"
 THEIRS = ".sky.yaml"
-DEEP = ("labels", "policy", "prices", "given")
+DEEP = ("labels", "policy", "prices", "throughput", "given")
 """Settings whose members add up; of the others the strongest holds whole."""
 
 THEIRS_GIVEN = {
@@ -59,7 +59,8 @@ class Policy:
 class Config:
     """What holds. `clouds` None: all that work; `regions` by cloud, absent: all; `defaults` has a task's shape.
 
-    `prices` are what is paid where it is not the list price. `given` has, by cloud, the names of what the
+    `prices` are what is paid where it is not the list price; `throughput` is how fast accelerators are beside each
+    other, by their canonical names. `given` has, by cloud, the names of what the
     team owns. `unused` are (key, file) of SkyPilot's settings that have no meaning here.
     """
 
@@ -70,6 +71,7 @@ class Config:
     labels: Mapping[str, str] = field(default_factory=dict)
     policy: Policy = field(default_factory=Policy)
     prices: Prices = field(default_factory=Prices)
+    throughput: Mapping[str, float] = field(default_factory=dict)
     given: Mapping[str, Given] = field(default_factory=dict)
     said: tuple[Said, ...] = ()
     unused: tuple[tuple[str, str], ...] = ()
@@ -153,7 +155,7 @@ def _check(path: Path, data: dict[str, Any]) -> None:
     data.clear()
     data.update(plain)
     if not faults:
-        _check_prices(path, plain.get("prices") or {})
+        _check_prices(path, plain)
         return
     read_again = source.parse(path.read_bytes(), str(path))
     found = []
@@ -171,7 +173,7 @@ def _check_prices(path: Path, data: dict[str, Any]) -> None:
     if faults:
         read_again = source.parse(path.read_bytes(), str(path))
         found = [
-            Problem("usage/bad-setting", says, read_again.place(("prices", *where), key), hint)
+            Problem("usage/bad-setting", says, read_again.place(where, key), hint)
             for where, key, says, hint in faults
         ]
         raise Problems(found)
@@ -226,6 +228,7 @@ def _merged(layers: list[tuple[str, dict[str, Any]]], unused: tuple[tuple[str, s
             policy.get("exact", False),
         ),
         prices=prices.read(whole.get("prices") or {}),
+        throughput=prices.factors(whole.get("throughput") or {}),
         given={
             clouds.canonical(name): Given.from_data(
                 {key: one for key, one in names.items() if one is not None}

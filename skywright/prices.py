@@ -1,4 +1,4 @@
-"""The setting `prices`: what schemas/config.v1.json has checked into values, and what a schema cannot check."""
+"""The settings `prices` and `throughput`: checked data into values, and what a schema cannot check."""
 
 from __future__ import annotations
 
@@ -15,7 +15,21 @@ Path = tuple[str | int, ...]
 
 
 def wrong(data: Mapping[str, Any]) -> Iterator[tuple[Path, bool, str, str | None]]:
-    """(path, of the key, sentence, hint) of each thing in `prices` that cannot be meant."""
+    """(path, of the key, sentence, hint) of each thing in the settings that cannot be meant."""
+    for path, key, says, hint in _wrong(data.get("prices") or {}):
+        yield ("prices", *path), key, says, hint
+    for name in data.get("throughput") or {}:
+        if accelerators.canonical(name) is None:
+            meant = accelerators.similar(name)
+            yield (
+                ("throughput", name),
+                True,
+                f"no accelerator is called `{name}`",
+                meant and f"did you mean `{meant}`?",
+            )
+
+
+def _wrong(data: Mapping[str, Any]) -> Iterator[tuple[Path, bool, str, str | None]]:
     names: list[tuple[Path, bool, str]] = [
         (("discounts", name), True, name) for name in data.get("discounts") or {}
     ]
@@ -76,6 +90,11 @@ def read(data: Mapping[str, Any]) -> Prices:
             for one in data.get("machines") or ()
         ),
     )
+
+
+def factors(data: Mapping[str, Any]) -> dict[str, float]:
+    """The values of `throughput`, by canonical names."""
+    return {accelerators.canonical(name) or name: float(value) for name, value in data.items()}
 
 
 def _discounts(name: str, said: Any) -> Iterator[Discount]:

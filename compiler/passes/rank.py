@@ -1,4 +1,4 @@
-"""Rank: exact matches first, then by the cost of the whole task; names break ties, so order is never chance."""
+"""Rank: exact matches first, then by cost or time of the whole task; names break ties, so order is never chance."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from compiler.passes import fit
 from compiler.plan import Placement
 from compiler.searching import Group, Search, names_of
 
+Key = tuple[float, float]
+"""Hours (0 unless the fastest is wanted), then USD."""
+
 
 def rank(search: Search) -> Search:
     """The best `search.most`, exactly as if every offer had been sorted; reject nothing."""
@@ -25,22 +28,27 @@ def rank(search: Search) -> Search:
     ranked = _best(search, reckoner, exact, search.most)
     if len(ranked) < search.most:
         ranked += _best(search, reckoner, larger, search.most - len(ranked))
-    return replace(search, ranked=tuple(ranked), says="cheapest first", asks=False)
+    return replace(
+        search,
+        ranked=tuple(ranked),
+        says="fastest first" if search.terms.by_time else "cheapest first",
+        asks=False,
+    )
 
 
 def _best(search: Search, reckoner: Reckoner, groups: list[Group], most: int) -> list[Placement]:
     """Merges the groups, whose rows come by price: a price bounds the cost from below, and reading ends where
     the bound is above the worst that would be kept."""
-    heap: list[tuple[float, int, Offer | None, Iterator[Offer] | None]] = []
+    heap: list[tuple[Key, int, Offer | None, Iterator[Offer] | None]] = []
     for number, group in enumerate(groups):
         one = group.offer
-        heap.append((_least(reckoner, one), number, None, None))
+        heap.append((_least(search, reckoner, one), number, None, None))
     heapq.heapify(heap)
     found: list[Placement] = []
-    worst: list[float] = []
+    worst: list[Key] = []
     while heap:
         bound, number, offer, rows = heap[0]
-        if len(worst) == most and bound > -worst[0]:
+        if len(worst) == most and bound > _turned(worst[0]):
             break
         if rows is None:
             rows = groups[number].offers()
@@ -48,26 +56,32 @@ def _best(search: Search, reckoner: Reckoner, groups: list[Group], most: int) ->
             assert offer is not None
             placement = _placement(search, reckoner, offer)
             found.append(placement)
-            total = -placement.total
+            worth = _turned(placement.key)
             if len(worst) < most:
-                heapq.heappush(worst, total)
-            elif total > worst[0]:
-                heapq.heapreplace(worst, total)
+                heapq.heappush(worst, worth)
+            elif worth > worst[0]:
+                heapq.heapreplace(worst, worth)
         following = next(rows, None)
         if following is None:
             heapq.heappop(heap)
         else:
-            bound = _least(reckoner, following)
+            bound = _least(search, reckoner, following)
             heapq.heapreplace(heap, (bound, number, following, rows))
     found.sort(key=order)
     return found[:most]
 
 
-def _least(reckoner: Reckoner, offer: Offer) -> float:
+def _least(search: Search, reckoner: Reckoner, offer: Offer) -> Key:
+    """A bound below the key of this offer, and of all that are dearer in its group."""
     price = offer.price
     if offer.reserved:
         price *= offer.paid(reckoner.nodes) / reckoner.nodes
-    return reckoner.least(offer.cloud, offer.market, price)
+    hours = reckoner.hours(offer.cloud, offer.market, 0) if search.terms.by_time else 0.0
+    return hours, reckoner.least(offer.cloud, offer.market, price)
+
+
+def _turned(key: Key) -> Key:
+    return -key[0], -key[1]
 
 
 def _placement(search: Search, reckoner: Reckoner, offer: Offer) -> Placement:
@@ -80,6 +94,7 @@ def _placement(search: Search, reckoner: Reckoner, offer: Offer) -> Placement:
         fit.larger(offer, search.requirements),
         search.requirements,
         isolation=_isolation(search, offer),
+        hours=reckoner.hours(offer.cloud, offer.market, offer.band) if search.terms.by_time else 0.0,
     )
 
 
@@ -97,11 +112,11 @@ def unease(search: Search, offer: Offer) -> float:
     return max((search.uneasy.get(name, 0.0) for name in names_of(offer)), default=0.0)
 
 
-def order(one: Placement) -> tuple[float, float, str, str, str, str, float, float]:
+def order(one: Placement) -> tuple[float, float, float, str, str, str, str, float, float]:
     """What placements are sorted by."""
     offer = one.offer
     return (
-        one.total,
+        *one.key,
         offer.price,
         offer.cloud,
         offer.region or "",

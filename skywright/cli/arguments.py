@@ -115,6 +115,9 @@ class _Reader:
         return self.queue.pop(0)
 
     def _store(self, flag: Flag, spelt: str, text: str) -> None:
+        if flag.choices and text not in flag.choices:
+            says = f"`{spelt}` wants {' or '.join(flag.choices)}, not `{text}`"
+            raise Problems(_problem("usage/flag-value", says))
         if flag.kind is Kind.MANY:
             self.given[flag.dest] = (*self.given[flag.dest], text)
         elif flag.kind is Kind.TEXT:

@@ -25,12 +25,18 @@ STYLES = {"chosen": screen.BOLD, "grey": screen.GREY}
 
 def run(values: Values) -> int:
     """Both verbs; which one it is stands in `values.verb`."""
+    by_time = values.minimize == "time"
     if values.verb == "compile":
         entry = read_entry(values, (_yaml(values.file),), values.cluster_name)
-        return _compile(values, entry, make_plan(entry, secrets=False))
+        return _compile(values, entry, make_plan(entry, secrets=False, by_time=by_time))
     entry = read_entry(values, (_yaml(values.file),), values.cluster_name, clouds=catalog_clouds())
     plan = make_plan(
-        entry, refuse=False, clouds=_clouds(values, entry), exact=bool(values.exact), now=time.time()
+        entry,
+        refuse=False,
+        clouds=_clouds(values, entry),
+        exact=bool(values.exact),
+        now=time.time(),
+        by_time=by_time,
     )
     place = plan.chosen.offer.cloud
     if values.json:

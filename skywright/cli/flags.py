@@ -18,7 +18,8 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """One flag. `also`: other spellings; `off`: the spelling that says no; `value`: its value in help."""
+    """One flag. `also`: other spellings; `off`: the spelling that says no; `value`: its value in help;
+    `choices`: the values there are, when there are few."""
 
     name: str
     help: str
@@ -27,6 +28,7 @@ class Flag:
     also: tuple[str, ...] = ()
     off: str = ""
     value: str = "TEXT"
+    choices: tuple[str, ...] = ()
 
     @property
     def dest(self) -> str:
@@ -107,6 +109,14 @@ TASK = (
     *VALUES,
 )
 
+MINIMIZE = Flag(
+    "minimize",
+    "what the best is: the least cost (default), or the shortest time",
+    kind=Kind.TEXT,
+    value="cost|time",
+    choices=("cost", "time"),
+)
+
 LATER = frozenset(
     [
         "ephemeral-storage",
@@ -140,6 +150,7 @@ LAUNCH_FLAGS = (
     ),
     Flag("down", "remove the nodes when the task is done"),
     Flag("retry-until-up", "go on trying while there is no capacity", "r"),
+    MINIMIZE,
     *TASK,
     JSON,
 )

@@ -28,7 +28,7 @@ def run(values: Values) -> int:
 
     entry = read_entry(values, values.entry, values.cluster_name)
     check_local(entry.task)
-    plan = make_plan(entry, now=time.time())
+    plan = make_plan(entry, now=time.time(), by_time=values.minimize == "time")
     there = None if never_used() else living.look(connect(), entry, entry.name, values)
     if values.dryrun:
         from skywright.cli.preview import show

@@ -34,9 +34,10 @@ def make_plan(
     clouds: Collection[str] = (),
     exact: bool = False,
     now: float | None = None,
+    by_time: bool = False,
 ) -> Plan:
     """The plan of an entry all of whose values are given, among `clouds` (none: those that run here). `now` is
-    what a deadline at a point in time is held against (seconds since 1970).
+    what a deadline at a point in time is held against (seconds since 1970); `by_time` wants the fastest.
 
     Raises Problems task/value-needed, plan/..., policy/... Who only reviews need not have the `secrets`: their
     values change neither choice nor stack. With `refuse` also for what cannot run yet; `explain` tells that beside
@@ -64,6 +65,7 @@ def make_plan(
         from skywright.catalog import open_catalog
 
         catalog = open_catalog()
+    terms = Terms(settings.regions, unable, now, settings.prices, by_time, settings.throughput)
     plan = search.plan(
         entry.task,
         offers,
@@ -71,11 +73,14 @@ def make_plan(
         enabled=enabled,
         catalog=catalog,
         exact=exact,
-        terms=Terms(settings.regions, unable, now, settings.prices),
+        terms=terms,
     )
     if not plan.placements:
         closed = not_enabled(entry.task, enabled)
         raise Problems((*closed, *refused, search.no_offer(entry.task, plan)))
+    blind = search.unmeasured(entry.task, plan, terms)
+    if blind:
+        raise Problems(blind)
     check_policy(entry, plan)
     return plan
 

@@ -28,7 +28,7 @@ def run(values: Values) -> int:
 
     entry = read_entry(values, values.entry, values.cluster_name)
     check_local(entry.task)
-    plan = make_plan(entry, secrets=False, now=time.time())
+    plan = make_plan(entry, secrets=False, now=time.time(), by_time=values.minimize == "time")
     return show(values, entry, plan, None if never_used() else look(connect(), entry, entry.name, values))
 
 

@@ -10,6 +10,7 @@ from skywright.cli.flags import (
     JSON,
     LATER,
     LAUNCH_FLAGS,
+    MINIMIZE,
     NAME,
     NAMES,
     TASK,
@@ -68,6 +69,7 @@ VERBS: tuple[Verb, ...] = (
         (
             text("out", "the folder (default: the task's name, beside the file)", "DIR", "o"),
             text("cluster-name", "the deployment's name", "NAME", "c", ("cluster",)),
+            MINIMIZE,
             *TASK,
             JSON,
         ),
@@ -82,6 +84,7 @@ VERBS: tuple[Verb, ...] = (
             text("cluster-name", "the deployment's name", "NAME", "c", ("cluster",)),
             Flag("all-clouds", "among all clouds whose prices are known, also those that cannot run yet"),
             Flag("exact", "no machine larger than asked"),
+            MINIMIZE,
             *TASK,
             JSON,
         ),

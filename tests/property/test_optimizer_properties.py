@@ -16,6 +16,7 @@ from compiler import search
 from compiler.catalog import build, package
 from compiler.catalog.rows import Row
 from compiler.catalog.shelf import Catalog
+from compiler.cost import Estimate, Reckoner
 from compiler.offer import Accelerator, Market, Offer
 from compiler.plan import Plan
 from compiler.prices import Discount, Machine, Prices, Reservation
@@ -156,7 +157,7 @@ def worth(made: Plan) -> list[tuple[object, ...]]:
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
-@given(tasks, sold, enabled, avoided, st.booleans(), allowed, st.just(Prices()) | prices_paid)
+@given(tasks, sold, enabled, avoided, st.booleans(), allowed, st.just(Prices()) | prices_paid, st.booleans())
 def test_the_catalog_answers_as_its_rows_one_by_one(
     task: Task,
     found: list[Row],
@@ -165,8 +166,9 @@ def test_the_catalog_answers_as_its_rows_one_by_one(
     exact: bool,
     only: dict[str, tuple[str, ...]],
     paid: Prices,
+    by_time: bool,
 ) -> None:
-    terms = Terms(only, prices=paid)
+    terms = Terms(only, prices=paid, by_time=by_time)
     with opened(found) as catalog:
         packed = plan(task, (), name="t", enabled=on, avoid=avoid, catalog=catalog, exact=exact, terms=terms)
         judged = search.judge(
@@ -222,6 +224,25 @@ def test_what_is_reserved_costs_nothing_as_far_as_it_goes(task: Task, found: lis
             )
         if one.offer.stock is not None:
             assert one.nodes <= one.offer.stock
+
+
+@given(tasks, st.lists(requirements, min_size=1, max_size=3), sold)
+def test_the_fastest_is_the_fastest_and_among_equals_the_cheapest(
+    task: Task, options: list[Requirements], found: list[Row]
+) -> None:
+    factors = {"A100": 1.0, "L4": 0.25, "GH200": 2.0, "": 0.1}
+    terms = Terms(by_time=True, throughput=factors)
+    made = plan(task, loose(found), name="t", enabled=CLOUDS, options=options, terms=terms)
+    first = options[0].accelerator
+    for one in made.placements:
+        assert one.requirements
+        card = one.requirements.accelerator
+        slower = factors[first.name if first else ""] / factors[card.name if card else ""]
+        estimate = Estimate.of(task)
+        exact = Reckoner(task.num_nodes, replace(estimate, hours=estimate.hours * slower))
+        assert one.hours == exact.hours(one.offer.cloud, one.offer.market, one.offer.band)
+    keys = [(bool(one.larger), one.hours, one.total) for one in made.placements]
+    assert keys == sorted(keys)
 
 
 def relaxed(wanted: Requirements) -> list[Requirements]:
