@@ -15,7 +15,7 @@ from compiler.normal import normal
 from compiler.notes import Notes
 from compiler.problem import Place, Problem, Problems, nearest, quote
 from compiler.source import Source
-from compiler.task import Task
+from compiler.task import Task, deployment_name
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+\Z")
 DEFAULT = "default"
@@ -37,6 +37,16 @@ class Pipeline:
     second: Place | None = field(default=None, compare=False, repr=False)
 
     @property
+    def edges(self) -> tuple[tuple[int, int], ...]:
+        """(first, then) by number of task: a pipeline's tasks wait for the one before, those of a group do not."""
+        return () if self.parallel else tuple((one, one + 1) for one in range(len(self.tasks) - 1))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """A name for each task, all different: its own, else the file's with its number."""
+        return named(self.tasks)
+
+    @property
     def hints(self) -> tuple[Problem, ...]:
         return tuple(hint for task in self.tasks for hint in task.hints)
 
@@ -54,12 +64,18 @@ class Pipeline:
 
 
 def load_all(
-    content: bytes, file: str, *, clouds: Sequence[str], overrides: Mapping[str, Any] | None = None
+    content: bytes,
+    file: str,
+    *,
+    clouds: Sequence[str],
+    overrides: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> Pipeline:
-    """The tasks of a file's bytes, one or several. `overrides` hold for each. Raises Problems of all documents."""
+    """The tasks of a file's bytes, one or several. `overrides` and `defaults` hold for each. Raises Problems of all
+    documents."""
     found = source.parse_all(content, file)
     if len(found) == 1:
-        task = load_document(found[0], clouds=clouds, overrides=overrides)
+        task = load_document(found[0], clouds=clouds, overrides=overrides, defaults=defaults)
         return Pipeline((task,), task.name)
     second = found[1].place(())
     header, documents = (found[0], found[1:]) if _is_header(found[0].data) else (None, found)
@@ -67,7 +83,7 @@ def load_all(
     tasks: list[Task] = []
     for document in documents:
         try:
-            tasks.append(load_document(document, clouds=clouds, overrides=overrides))
+            tasks.append(load_document(document, clouds=clouds, overrides=overrides, defaults=defaults))
         except Problems as wrong:
             problems.extend(wrong.problems)
     made = Pipeline(tuple(tasks), second=second)
@@ -79,6 +95,17 @@ def load_all(
     if problems:
         raise Problems(problems)
     return made
+
+
+def named(tasks: Sequence[Task]) -> tuple[str, ...]:
+    """Names of deployments for several tasks, all different."""
+    found: list[str] = []
+    for number, task in enumerate(tasks, 1):
+        name = task.deployment if task.name else deployment_name(f"{task.deployment}-{number}")
+        while name in found:
+            name = deployment_name(f"{name}-{number}")
+        found.append(name)
+    return tuple(found)
 
 
 def refusal(found: Pipeline) -> Problem:

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
         tail_logs,
     )
     from skywright.api.following import Handle, get, stream_and_get
-    from skywright.api.launching import exec, launch, optimize, validate
+    from skywright.api.launching import exec, explain, launch, optimize, validate
     from skywright.api.machines import check, enabled_clouds, list_accelerators
     from skywright.api.resources import Ordered, Resources, Storage, ordered
     from skywright.api.task import Task
@@ -103,6 +103,7 @@ __all__ = (
     "enabled_clouds",
     "endpoints",
     "exec",
+    "explain",
     "get",
     "job_status",
     "jobs",
@@ -136,7 +137,7 @@ _HOMES = {
     "skywright.api.dag": ("Dag",),
     "skywright.api.deployments": _DEPLOYMENTS,
     "skywright.api.following": ("Handle", "get", "stream_and_get"),
-    "skywright.api.launching": ("exec", "launch", "optimize", "validate"),
+    "skywright.api.launching": ("exec", "explain", "launch", "optimize", "validate"),
     "skywright.api.machines": ("check", "enabled_clouds", "list_accelerators"),
     "skywright.api.resources": ("Ordered", "Resources", "Storage", "ordered"),
     "skywright.api.task": ("Task",),

@@ -1,11 +1,12 @@
-"""From a Task to an accepted run: validate, optimize, launch and exec, by the same steps as the command line."""
+"""From a Task to an accepted run: validate, optimize, explain, launch, exec, by the steps of the command line."""
 
 from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from compiler.problem import Problem, Problems
 from skywright.api.dag import Dag
@@ -13,6 +14,7 @@ from skywright.api.following import Handle
 from skywright.api.task import Task
 
 if TYPE_CHECKING:
+    from compiler.dag import DagPlan
     from compiler.plan import Plan
     from skywright.cli.arguments import Values
     from skywright.cli.taskfile import Entry
@@ -37,25 +39,63 @@ def validate(task: Task | Dag) -> None:
         raise Problems(found)
 
 
-def optimize(task: Task | Dag) -> Plan:
+@overload
+def optimize(task: Task) -> Plan: ...
+@overload
+def optimize(task: Dag) -> DagPlan: ...
+def optimize(task: Task | Dag) -> Plan | DagPlan:
     """The plan among all clouds whose prices are known, whether they can be used from here yet or not.
 
     `plan.chosen` is the cheapest (or first) placement, `plan.placements` has the others; `hourly` is USD for all
-    nodes. Raises Problems task/..., plan/no-offer, policy/...
+    nodes. That of a Dag has a plan for each of its tasks, in its order, the `transfers` between them and the `total`
+    in USD: together they are the cheapest. Raises Problems task/..., plan/no-offer, policy/...
     """
-    from skywright.cli.planning import catalog_clouds, make_plan
-    from stacks import CLOUDS
+    if isinstance(task, Dag):
+        return _optimized(task)
+    from skywright.cli.planning import make_plan
 
     entry = _entry(_single(task), None)
-    wanted = entry.config.clouds
-    every = dict.fromkeys((*CLOUDS, *catalog_clouds()))
-    return make_plan(
-        entry,
-        secrets=False,
-        refuse=False,
-        clouds=[one for one in every if wanted is None or one in wanted],
+    return make_plan(entry, secrets=False, refuse=False, clouds=_priced(entry), now=time.time())
+
+
+def explain(task: Task | Dag) -> str:
+    """What the command `explain` says of the plan that `optimize` makes, as lines of text. Raises as it does."""
+    from compiler import explain as single
+    from compiler import explain_dag
+
+    if isinstance(task, Dag):
+        return "\n".join(line.text for line in explain_dag.lines(optimize(task)))
+    return "\n".join(line.text for line in single.lines(_entry(task, None).task, optimize(task)))
+
+
+def _optimized(dag: Dag) -> DagPlan:
+    from compiler.pipeline import named
+    from compiler.task import deployment_name
+    from skywright.cli.planning import make_dag_plan
+
+    if not dag.tasks:
+        raise Problems(Problem("task/wrong-value", "the Dag holds no task"))
+    entries = [_entry(task, None) for task in dag.tasks]
+    names = named([entry.task for entry in entries])
+    entries = [replace(entry, name=name) for entry, name in zip(entries, names, strict=True)]
+    number = {id(task): index for index, task in enumerate(dag.tasks)}
+    return make_dag_plan(
+        entries,
+        [(number[id(first)], number[id(then)]) for first, then in dag.edges],
+        name=deployment_name(dag.name or "dag"),
+        clouds=[_priced(entry) for entry in entries],
         now=time.time(),
     )
+
+
+def _priced(entry: Entry) -> list[str]:
+    """All clouds with prices, but for those that the configuration leaves out."""
+    from skywright.cli.planning import catalog_clouds
+    from stacks import CLOUDS
+
+    wanted = entry.config.clouds
+    every = dict.fromkeys((*CLOUDS, *catalog_clouds()))
+    return [one for one in every if wanted is None or one in wanted]
 
 
 def launch(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +13,15 @@ from compiler.problem import Place, Problem, Problems
 from skywright.cli.taskfile import Entry
 
 if TYPE_CHECKING:
-    from compiler.offer import Capability
+    from compiler.catalog.shelf import Catalog
+    from compiler.cost import Data
+    from compiler.dag import DagPlan
+    from compiler.offer import Capability, Offer
     from compiler.plan import Placement, Plan
+    from compiler.search import Judged
     from compiler.spec import StackSpec
     from compiler.task import Task
+    from compiler.terms import Terms
     from skywright.config import Config
 
 
@@ -44,8 +50,113 @@ def make_plan(
     its plan.
     """
     from compiler import search
+
+    sold = _sold(entry, secrets=secrets, refuse=refuse, clouds=clouds, now=now, by_time=by_time)
+    plan = search.plan(
+        entry.task,
+        sold.offers,
+        name=entry.name,
+        enabled=sold.enabled,
+        catalog=_catalog(sold.enabled),
+        exact=exact,
+        terms=sold.terms,
+    )
+    if not plan.placements:
+        from compiler.runnable import not_enabled
+
+        closed = not_enabled(entry.task, sold.enabled)
+        raise Problems((*closed, *sold.refused, search.no_offer(entry.task, plan)))
+    blind = search.unmeasured(entry.task, plan, sold.terms)
+    if blind:
+        raise Problems(blind)
+    check_policy(entry, plan)
+    return plan
+
+
+def make_dag_plan(
+    entries: Sequence[Entry],
+    edges: Sequence[tuple[int, int]],
+    *,
+    name: str,
+    clouds: Sequence[Collection[str]],
+    together: bool = False,
+    exact: bool = False,
+    now: float | None = None,
+) -> DagPlan:
+    """The plan for several entries together, of which `edges` tell which waits for which; `clouds` for each entry
+    as of `make_plan`. What cannot run yet is not refused.
+
+    Raises Problems task/value-needed, plan/..., policy/... of all entries.
+    """
+    from compiler import dag, search
+
+    sales: dict[str, _Sold] = {}
+    with _all_problems() as tell:
+        for entry, among in zip(entries, clouds, strict=True):
+            with tell():
+                sales[entry.name] = _sold(entry, secrets=False, refuse=False, clouds=among, now=now)
+    catalog = _catalog(frozenset().union(*(one.enabled for one in sales.values())))
+
+    def judge(task: Task, called: str, data: Sequence[Data]) -> Judged:
+        sold = sales[called]
+        return search.judge(
+            task, sold.offers, name=called, enabled=sold.enabled, catalog=catalog, data=data, exact=exact,
+            terms=sold.terms,
+        )  # fmt: skip
+
+    made = dag.plan(
+        [entry.task for entry in entries],
+        edges,
+        name=name,
+        names=[entry.name for entry in entries],
+        judge=judge,
+        together=together,
+    )
+    with _all_problems() as tell:
+        for entry, plan in zip(entries, made.plans, strict=True):
+            with tell():
+                check_policy(entry, plan)
+    return made
+
+
+@contextmanager
+def _all_problems() -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Gathers the Problems of several steps, and raises them together at the end."""
+    found: list[Problem] = []
+
+    @contextmanager
+    def tell() -> Iterator[None]:
+        try:
+            yield
+        except Problems as wrong:
+            found.extend(wrong.problems)
+
+    yield tell
+    if found:
+        raise Problems(found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sold:
+    """What is for sale to one task and on which terms, and what of it cannot run yet."""
+
+    offers: tuple[Offer, ...]
+    enabled: frozenset[str]
+    terms: Terms
+    refused: tuple[Problem, ...]
+
+
+def _sold(
+    entry: Entry,
+    *,
+    secrets: bool,
+    refuse: bool,
+    clouds: Collection[str],
+    now: float | None,
+    by_time: bool = False,
+) -> _Sold:
     from compiler.load import missing
-    from compiler.runnable import not_enabled, refusals
+    from compiler.runnable import refusals
     from compiler.terms import Terms
     from stacks import CLOUDS, cloud
 
@@ -58,31 +169,33 @@ def make_plan(
     refused = refusals(entry.task, frozenset().union(*map(capabilities, able)))
     if refuse and refused:
         raise Problems(refused)
-    offers = chain.from_iterable(cloud(name).offers() for name in able)
+    offers = tuple(chain.from_iterable(cloud(name).offers() for name in able))
     unable = _unable(entry.task, able, refuse)
-    catalog = None
-    if enabled.intersection(catalog_clouds()):
-        from skywright.catalog import open_catalog
-
-        catalog = open_catalog()
     terms = Terms(settings.regions, unable, now, settings.prices, by_time, settings.throughput)
-    plan = search.plan(
-        entry.task,
-        offers,
-        name=entry.name,
-        enabled=enabled,
-        catalog=catalog,
-        exact=exact,
-        terms=terms,
-    )
-    if not plan.placements:
-        closed = not_enabled(entry.task, enabled)
-        raise Problems((*closed, *refused, search.no_offer(entry.task, plan)))
-    blind = search.unmeasured(entry.task, plan, terms)
-    if blind:
-        raise Problems(blind)
-    check_policy(entry, plan)
-    return plan
+    return _Sold(offers, enabled, terms, refused)
+
+
+def _catalog(enabled: frozenset[str]) -> Catalog | None:
+    if not enabled.intersection(catalog_clouds()):
+        return None
+    from skywright.catalog import open_catalog
+
+    return open_catalog()
+
+
+def not_runnable(entry: Entry, plan: Plan) -> tuple[Problem, ...]:
+    """Why `up` would refuse this plan: a cloud that cannot be used from here, and what it cannot do of the task."""
+    from compiler.runnable import refusals
+
+    cloud = plan.chosen.offer.cloud
+    found = refusals(entry.task, capabilities(cloud))
+    usable = enabled_clouds(entry.config, entry.task)
+    if cloud in usable:
+        return found
+    here = ", ".join(f"`{name}`" for name in usable) or "none"
+    says = f"machines of `{cloud}` cannot be had from here"
+    hint = f"enabled: {here}; `skywright check` tells what the others need"
+    return (Problem("plan/cloud-not-enabled", says, entry.task.place("resources", key=True), hint), *found)
 
 
 def capabilities(name: str) -> frozenset[Capability]:

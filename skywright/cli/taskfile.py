@@ -16,6 +16,7 @@ from skywright.cli.arguments import Values
 from skywright.config import Config
 
 if TYPE_CHECKING:
+    from compiler.pipeline import Pipeline
     from compiler.task import Task
 
 LIMIT = 2 * 1024 * 1024
@@ -72,6 +73,37 @@ def read_entry(values: Values, words: Sequence[str], name: str | None, clouds: S
     if name is None:
         name = task.deployment if is_file(words) or task.name else _fresh_name()
     return Entry(task, name, is_file(words), settings)
+
+
+def read_entries(
+    values: Values, word: str, clouds: Sequence[str] = ()
+) -> tuple[Pipeline, tuple[Entry, ...]] | None:
+    """The tasks of a file of several documents; None when it has one. `clouds` as of `read_entry`.
+
+    Raises Problems task/..., usage/... .
+    """
+    from compiler.pipeline import load_all
+    from skywright import config
+    from stacks import CLOUDS
+
+    content = read_file(word)
+    if not re.search(rb"^---", content, re.MULTILINE):
+        return None
+    settings = config.read(Path(word).expanduser().absolute().parent)
+    found = load_all(
+        content,
+        word,
+        clouds=tuple(dict.fromkeys((*CLOUDS, *clouds))),
+        overrides=overrides(values),
+        defaults=settings.under_task(),
+    )
+    if len(found.tasks) == 1:
+        return None
+    if not values.json:
+        for hint in found.hints:
+            screen.remark("hint", hint)
+    entries = zip(found.tasks, found.names, strict=True)
+    return found, tuple(Entry(task, name, True, settings) for task, name in entries)
 
 
 def is_file(words: Sequence[str]) -> bool:

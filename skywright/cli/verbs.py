@@ -78,7 +78,7 @@ VERBS: tuple[Verb, ...] = (
     Verb(
         "explain",
         "Show why the plan is what it is: the funnel from offers to placements",
-        "compile",
+        "explain",
         (FILE,),
         (
             text("cluster-name", "the deployment's name", "NAME", "c", ("cluster",)),

@@ -257,3 +257,21 @@ def test_every_name_that_is_promised_is_there() -> None:
     assert set(sky.__all__) <= set(dir(sky))
     with pytest.raises(AttributeError):
         sky.nothing  # noqa: B018
+
+
+def test_a_dag_is_planned_as_a_whole() -> None:
+    with sky.Dag("night") as dag:
+        first = sky.Task("first", run="x", outputs={"CLOUD": 5000}).set_resources(
+            sky.Resources(sky.AWS(), cpus="8+")
+        )
+        second = sky.Task("second", run="x").set_resources(sky.Resources(sky.AWS(), accelerators="H100:8"))
+        third = sky.Task("third", run="x").set_resources(sky.Resources(cpus="2+"))
+        first >> second
+        first >> third
+    made = sky.optimize(dag)
+    assert [one.name for one in made.plans] == ["first", "second", "third"]
+    assert made.edges == ((0, 1), (0, 2))
+    assert made.plans[0].chosen.offer.region == made.plans[1].chosen.offer.region
+    assert made.total == pytest.approx(sum(one.chosen.total for one in made.plans) + made.moved)
+    assert sky.explain(dag).splitlines()[0].startswith("night · 3 tasks with 2 that wait for another")
+    assert "▶" in sky.explain(third)

@@ -108,3 +108,76 @@ def test_up_does_not_take_a_cloud_that_cannot_run(capsys: pytest.CaptureFixture[
     code, _, err = answer(capsys, "up", "--yes", str(task))
     assert code in (2, 3)
     assert "/cloud-not-enabled]" in err
+
+
+PIPELINE = """name: nightly
+---
+name: prepare
+resources: {infra: aws, cpus: 8+}
+outputs: {CLOUD: 4096}
+run: x
+---
+name: train
+resources: {infra: aws, accelerators: 'H100:8'}
+num_nodes: 2
+run: x
+"""
+
+
+def test_several_tasks_of_a_file_are_explained_together(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(PIPELINE)
+    made = data(capsys, "explain", str(file))
+    regions = [one["placements"][0]["offer"]["region"] for one in made["tasks"]]
+    assert regions[0] == regions[1]  # moving 4 TB costs more than any machine
+    assert made["edges"] == [["prepare", "train"]]
+    assert made["transfers"] == [{"from": "prepare", "to": "train", "gb": 4096, "cost": 0.0}]
+    parts = sum(one["placements"][0]["cost"]["total"] for one in made["tasks"])
+    assert made["total"] == pytest.approx(parts)
+    assert made["each_alone_total"] >= made["total"]
+    code, out, err = answer(capsys, "explain", str(file))
+    assert code == 0
+    assert "nightly · 2 tasks one after the other" in out
+    assert "prepare → train: 4096 GB to 2 nodes, free   in one region" in out
+    assert "a pipeline (2 tasks in one file) cannot run yet" in err
+    again = data(capsys, "explain", str(file))
+    assert json.dumps(again) == json.dumps(made)
+
+
+def test_a_group_is_explained_in_one_region(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "g.yaml"
+    file.write_text(PIPELINE.replace("name: nightly", "name: g\nexecution: parallel"))
+    made = data(capsys, "explain", str(file))
+    assert made["together"] is True
+    assert made["edges"] == []
+    assert len({one["placements"][0]["offer"]["region"] for one in made["tasks"]}) == 1
+    file.write_text(file.read_text().replace("infra: aws, cpus", "infra: gcp, cpus"))
+    code, _, err = answer(capsys, "explain", str(file))
+    assert code == 3
+    assert "error[plan/no-common-place]" in err
+
+
+def test_every_task_that_nothing_fits_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(PIPELINE.replace("infra: aws", "infra: lambda/us-mars"))
+    code, _, err = answer(capsys, "explain", str(file))
+    assert code == 3
+    assert err.count("error[plan/no-offer]") == 2
+
+
+def test_a_plan_that_cannot_run_says_so_last(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "t.yaml"
+    file.write_text("run: x\nresources: {infra: local, ports: 80}\n")
+    made = data(capsys, "explain", str(file))
+    assert made["runnable"] is False
+    assert [one["code"] for one in made["problems"]] == ["plan/not-runnable-yet"]
+    code, out, err = answer(capsys, "explain", str(file))
+    assert code == 0
+    assert out.splitlines()[-1].startswith("this plan cannot run yet, for 1 reason")
+    assert "ports" in err
+    file.write_text("run: x\nresources: {infra: local}\n")
+    assert data(capsys, "explain", str(file))["runnable"] is True
+    elsewhere = data(capsys, "explain", "--infra", "lambda", str(file))
+    assert [one["code"] for one in elsewhere["problems"]] == ["plan/cloud-not-enabled"]
