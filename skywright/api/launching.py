@@ -123,11 +123,11 @@ def launch(
     from skywright.cli import living, settings
     from skywright.cli.launch import connect, never_used, ready_engine
     from skywright.cli.order import make_order, send_files
-    from skywright.cli.planning import check_local, make_plan, make_spec
+    from skywright.cli.planning import check_local, make_plan, make_spec, recent_losses
 
     entry = _entry(_single(task), cluster_name)
     check_local(entry.task)
-    plan = make_plan(entry, now=time.time())
+    plan = make_plan(entry, now=time.time(), avoid=recent_losses())
     spec = make_spec(entry, plan.chosen, settings.project())
     values = _values(
         "up",

@@ -10,7 +10,7 @@ from compiler.problem import Exit, Problem, Problems
 from skywright.cli import screen
 from skywright.cli.arguments import Values
 from skywright.cli.compile import yaml_file
-from skywright.cli.planning import catalog_clouds, make_dag_plan, make_plan, not_runnable
+from skywright.cli.planning import catalog_clouds, make_dag_plan, make_plan, not_runnable, recent_losses
 from skywright.cli.taskfile import Entry, read_entries, read_entry
 from stacks import CLOUDS
 
@@ -35,6 +35,7 @@ def run(values: Values) -> int:
         exact=bool(values.exact),
         now=time.time(),
         by_time=values.minimize == "time",
+        avoid=recent_losses(),
     )
     from compiler.explain import lines
 

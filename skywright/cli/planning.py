@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,9 +42,11 @@ def make_plan(
     exact: bool = False,
     now: float | None = None,
     by_time: bool = False,
+    avoid: Mapping[str, float] | None = None,
 ) -> Plan:
     """The plan of an entry all of whose values are given, among `clouds` (none: those that run here). `now` is
     what a deadline at a point in time is held against (seconds since 1970); `by_time` wants the fastest.
+    `avoid` are places where something failed so many seconds ago; they are used when there is no other.
 
     Raises Problems task/value-needed, plan/..., policy/... Who only reviews need not have the `secrets`: their
     values change neither choice nor stack. With `refuse` also for what cannot run yet; `explain` tells that beside
@@ -52,7 +55,8 @@ def make_plan(
     from compiler import search
 
     sold = _sold(entry, secrets=secrets, refuse=refuse, clouds=clouds, now=now, by_time=by_time)
-    plan = search.plan(
+    made = partial(
+        search.plan,
         entry.task,
         sold.offers,
         name=entry.name,
@@ -61,6 +65,9 @@ def make_plan(
         exact=exact,
         terms=sold.terms,
     )
+    plan = made(avoid=avoid or {})
+    if avoid and not plan.placements:
+        plan = made()
     if not plan.placements:
         from compiler.runnable import not_enabled
 
@@ -175,14 +182,6 @@ def _sold(
     return _Sold(offers, enabled, terms, refused)
 
 
-def _catalog(enabled: frozenset[str]) -> Catalog | None:
-    if not enabled.intersection(catalog_clouds()):
-        return None
-    from skywright.catalog import open_catalog
-
-    return open_catalog()
-
-
 def not_runnable(entry: Entry, plan: Plan) -> tuple[Problem, ...]:
     """Why `up` would refuse this plan: a cloud that cannot be used from here, and what it cannot do of the task."""
     from compiler.runnable import refusals
@@ -196,6 +195,15 @@ def not_runnable(entry: Entry, plan: Plan) -> tuple[Problem, ...]:
     says = f"machines of `{cloud}` cannot be had from here"
     hint = f"enabled: {here}; `skywright check` tells what the others need"
     return (Problem("plan/cloud-not-enabled", says, entry.task.place("resources", key=True), hint), *found)
+
+
+def _catalog(enabled: frozenset[str]) -> Catalog | None:
+    """The catalog, where one of the clouds is in it: opening it takes time."""
+    if not enabled.intersection(catalog_clouds()):
+        return None
+    from skywright.catalog import open_catalog
+
+    return open_catalog()
 
 
 def capabilities(name: str) -> frozenset[Capability]:
@@ -221,6 +229,20 @@ def _unable(task: Task, names: Sequence[str], refuse: bool) -> dict[str, str]:
             raise Problems(refusals(task, capabilities(asked[0])))
         return {}
     return unable
+
+
+def recent_losses() -> dict[str, float]:
+    """Places where capacity was lost or refused lately, as control knows if it runs: it is never started for this."""
+    from stacks.home import home
+
+    if not (home() / "control" / "control.json").exists():
+        return {}
+    from skywright.control.client import Client
+
+    try:
+        return Client.connect(home(), start=False).recent_losses()
+    except Problems:
+        return {}
 
 
 def check_policy(entry: Entry, plan: Plan) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from compiler.problem import Exit, Problem, Problems
 from skywright.cli import screen, settings
 from skywright.cli.arguments import Values
-from skywright.cli.planning import check_local, make_plan, make_spec
+from skywright.cli.planning import check_local, make_plan, make_spec, recent_losses
 from skywright.cli.taskfile import Entry, read_entry
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ def run(values: Values) -> int:
 
     entry = read_entry(values, values.entry, values.cluster_name)
     check_local(entry.task)
-    plan = make_plan(entry, secrets=False, now=time.time(), by_time=values.minimize == "time")
+    plan = make_plan(
+        entry, secrets=False, now=time.time(), by_time=values.minimize == "time", avoid=recent_losses()
+    )
     return show(values, entry, plan, None if never_used() else look(connect(), entry, entry.name, values))
 
 

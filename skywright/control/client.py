@@ -146,6 +146,11 @@ class Client:
         found: list[Data] = self._data("GET", "/v1/cost")
         return found
 
+    def recent_losses(self) -> dict[str, float]:
+        """Where capacity was lost or refused within a day (`aws us-east-1a`), and how many seconds ago."""
+        found: dict[str, float] = self._data("GET", "/v1/losses", again=False)
+        return found
+
     def missing(self, digests: Iterable[str]) -> list[str]:
         """Which archives control does not have yet."""
         found: list[str] = self._data("POST", "/v1/blobs/missing", {"digests": list(digests)})

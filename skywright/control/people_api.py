@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from compiler.problem import Problem, Problems
-from skywright.control import VERSION, clouds, cost, desk, loss, strays, view
+from skywright.control import VERSION, clouds, cost, desk, loss, losses, strays, view
 from skywright.control.chaos import strike
 from skywright.control.context import WORK, Control
 from skywright.control.http import bearer, control_of, data, stream
@@ -229,6 +229,10 @@ async def costs(request: Request) -> Response:
     return JSONResponse(cost.report(control_of(request)))
 
 
+async def recent_losses(request: Request) -> Response:
+    return JSONResponse(losses.recent(control_of(request)))
+
+
 async def orphans(request: Request) -> Response:
     asked = await data(request, ORDER_BYTES)
     return JSONResponse(await strays.orphans(control_of(request), bool(asked.get("delete")), _env(asked)))
@@ -276,6 +280,7 @@ ROUTES = [
     _route("/v1/deployments/{name}/chaos", chaos, "POST"),
     _route("/v1/deployments/{name}/login", login, "POST"),
     _route("/v1/cost", costs, "GET"),
+    _route("/v1/losses", recent_losses, "GET"),
     _route("/v1/orphans", orphans, "POST"),
     _route("/v1/blobs/missing", missing, "POST"),
     _route("/v1/blobs/{digest}", put_blob, "PUT"),

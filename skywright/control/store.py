@@ -114,7 +114,7 @@ class Store:
         found = self.find(kind, order=order, limit=1, **where)
         return found[0] if found else None
 
-    def since(self, kind: type[R], column: str, after: float, *, limit: int, **where: Any) -> list[R]:
+    def since(self, kind: type[R], column: str, after: float, /, *, limit: int, **where: Any) -> list[R]:
         """Rows with `column` above `after`, in its order."""
         condition, given = _where(where, kind)
         given["after"] = after

@@ -447,3 +447,10 @@ def test_orphans_are_found_and_removed(house: House) -> None:
     stray = house.operations._make(house.operations.requests[0].spec, 0)
     assert [row["node"] for row in client.orphans(delete=True)["orphans"]] == [stray]
     assert client.orphans() == {"orphans": [], "unasked": []}
+
+
+def test_losses_are_told_by_place_and_those_of_this_machine_are_not(house: House) -> None:
+    client = house.open()
+    client.launch(order())
+    ended(client)
+    assert client.recent_losses() == {}
