@@ -36,15 +36,47 @@ class Probe(threading.Thread):
         """One poll: seconds left when the node is lost, else None."""
         try:
             status, body = self._get()
-            found = json.loads(body) if status == 200 else None
+            found = self._read(body) if status == 200 else None
         except (OSError, http.client.HTTPException, ValueError):
             return None
         if status in (401, 403):
             self._token = None
-        if not isinstance(found, dict) or found.get(self.data["member"]) not in self.data["values"]:
+        if found is None:
             return None
+        self._acknowledge(found)
         deadline = found.get(self.data.get("deadline", ""))
-        return LEAST_S if deadline is None else seconds_until(deadline, time.time())
+        return LEAST_S if not deadline else seconds_until(deadline, time.time())
+
+    def _read(self, body: str) -> Optional[dict[str, Any]]:
+        """What says that the node goes: the whole answer, or the row of a list that does; None when nothing does."""
+        member, values = self.data["member"], self.data["values"]
+        if not member:
+            return {} if body.strip() in values else None
+        found = json.loads(body)
+        if not isinstance(found, dict):
+            return None
+        rows = found.get(self.data["rows"]) if "rows" in self.data else [found]
+        for row in rows if isinstance(rows, list) else []:
+            if isinstance(row, dict) and row.get(member) in values and self._mine(row):
+                return row
+        return None
+
+    def _mine(self, row: dict[str, Any]) -> bool:
+        """Lists may name machines: then the row is only ours when it names this one."""
+        named = row.get(self.data.get("names", ""))
+        return not isinstance(named, list) or self.data.get("name") in (None, *named)
+
+    def _acknowledge(self, row: dict[str, Any]) -> None:
+        """Tell the cloud that it need not wait, where it wants to know; whether it heard makes no difference."""
+        wanted = self.data.get("acknowledge")
+        if not wanted:
+            return
+        body = json.dumps(wanted["body"]).replace("{id}", str(row.get(wanted["member"], "")))
+        headers = {**self.data.get("headers", {}), "Content-Type": "application/json"}
+        try:
+            self._call(wanted["url"], "POST", headers, body)
+        except (OSError, http.client.HTTPException):
+            return
 
     def _get(self) -> tuple[int, str]:
         headers = dict(self.data.get("headers", {}))
@@ -56,13 +88,16 @@ class Probe(threading.Thread):
             headers[token["header"]] = self._token or ""
         return self._call(self.data["url"], "GET", headers)
 
-    def _call(self, url: str, method: str, headers: dict[str, str]) -> tuple[int, str]:
+    def _call(self, url: str, method: str, headers: dict[str, str], body: str = "") -> tuple[int, str]:
         """Straight to the machine's own metadata address, past any proxy of the environment."""
         parts = urlsplit(url)
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
         try:
             connection.request(
-                method, parts.path + ("?" + parts.query if parts.query else ""), headers=headers
+                method,
+                parts.path + ("?" + parts.query if parts.query else ""),
+                body.encode() or None,
+                headers,
             )
             response = connection.getresponse()
             return response.status, response.read(64 * 1024).decode("utf-8", "replace")

@@ -26,8 +26,11 @@ class Probe:
     """How a node notices preemption, as data for the agent's manifest.
 
     Polls `url` every `every_s` seconds with `headers` (after an optional `token` request: url, method, headers, and
-    the header its answer is sent back in). A 200 whose JSON member `member` is one of `values` means lost; `deadline`
-    is the member that holds the time (RFC 3339) at which the node goes.
+    the header its answer is sent back in). A 200 whose JSON member `member` is one of `values` means lost, or with an
+    empty `member` the whole text; `deadline` is the member that holds the time (RFC 3339) at which the node goes.
+    Where the answer is a list, `rows` is its member, `names` that of a row with the machines it is about, and `name`
+    this machine's, which the node fills in. `acknowledge` is posted once: url, body, and the `member` of the row that
+    takes the place of `{id}` in it.
     """
 
     url: str
@@ -37,6 +40,9 @@ class Probe:
     deadline: str | None = None
     headers: Mapping[str, str] | None = None
     token: Mapping[str, Any] | None = None
+    rows: str | None = None
+    names: str | None = None
+    acknowledge: Mapping[str, Any] | None = None
 
     def to_data(self) -> dict[str, Any]:
         data = {
@@ -47,6 +53,9 @@ class Probe:
             "deadline": self.deadline,
             "headers": dict(self.headers) if self.headers else None,
             "token": dict(self.token) if self.token else None,
+            "rows": self.rows,
+            "names": self.names,
+            "acknowledge": dict(self.acknowledge) if self.acknowledge else None,
         }
         return {key: value for key, value in data.items() if value is not None}
 

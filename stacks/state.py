@@ -27,15 +27,25 @@ def rank(urn: str) -> int | None:
     return int(match[1]) if match else None
 
 
+NODE_IDS = ("instanceId", "vmId")
+"""Outputs that hold the id of a machine where that of its resource is a name, which its successor may have again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One resource of a state. `deleting`: it was replaced and waits to be deleted."""
+    """One resource of a state. `node` is the id of the machine it stands for, its own id elsewhere. `deleting`: it was
+    replaced and waits to be deleted."""
 
     urn: str
     kind: str
     id: str
     outputs: Mapping[str, Any]
     deleting: bool
+
+    @property
+    def node(self) -> str:
+        found = next((self.outputs[name] for name in NODE_IDS if self.outputs.get(name)), self.id)
+        return str(found)
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Resource:
@@ -72,7 +82,7 @@ class State:
     @property
     def ids(self) -> frozenset[str]:
         """Every id the state knows, also of what waits to be deleted."""
-        return frozenset(resource.id for resource in self.resources if resource.id)
+        return frozenset(name for one in self.resources if one.id for name in (one.id, one.node))
 
     @property
     def outputs(self) -> Mapping[str, Any]:
@@ -85,14 +95,14 @@ class State:
         return [
             resource.urn
             for resource in self.resources
-            if resource.id in ids and not resource.deleting and rank(resource.urn) is not None
+            if resource.node in ids and not resource.deleting and rank(resource.urn) is not None
         ]
 
     def nodes(self) -> list[dict[str, Any]]:
         """Rows `{rank, id, address}` in the order of ranks."""
         said = self._exported()
         rows = [
-            {"rank": number, "id": resource.id, "address": said.get(resource.id)}
+            {"rank": number, "id": resource.node, "address": said.get(resource.node)}
             for resource in self.resources
             if (number := rank(resource.urn)) is not None and resource.id and not resource.deleting
         ]
