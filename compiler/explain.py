@@ -277,6 +277,7 @@ def _basis(plan: Plan) -> Iterator[str]:
             assumed.append(f"{data.gb:g} GB in the bucket on {data.cloud}")
     if assumed:
         yield f"  assumed: {', '.join(assumed)}"
-    catalog = f"catalog {plan.catalog} · " if plan.catalog else ""
+    pinned = f" pinned by catalog.lock ({plan.pinned[:12]})" if plan.pinned else ""
+    catalog = f"catalog {plan.catalog}{pinned} · " if plan.catalog else ""
     said = f"prices: {plan.chosen.offer.source} · " if plan.chosen.offer.source else ""
     yield f"  {catalog}{said}not counted: traffic your own code causes"

@@ -111,7 +111,8 @@ class Plan:
 
     `placements` are the best, of ordered alternatives those of the first, then those of the next; `fitting` counts
     all that fit, up to `dearest` USD per hour for all nodes. The funnel is that of the request which was chosen;
-    `others` tells what became of its alternatives. `elsewise` is the best in the other market.
+    `others` tells what became of its alternatives. `elsewise` is the best in the other market. `catalog` is the date of
+    the prices, `pinned` their content hash where the task has a catalog.lock.
     """
 
     name: str
@@ -128,6 +129,7 @@ class Plan:
     others: tuple[Alternative, ...] = ()
     elsewise: Placement | None = None
     catalog: str | None = None
+    pinned: str | None = None
 
     @property
     def chosen(self) -> Placement:
@@ -157,6 +159,7 @@ class Plan:
             "hours": self.estimate.hours,
             "hours_assumed": self.estimate.assumed,
             "catalog": self.catalog,
+            **({"catalog_pinned": self.pinned} if self.pinned else {}),
             "alternatives": [
                 {"asks": one.asks, "fitting": one.fitting, "best": _placement(one.best) if one.best else None}
                 for one in self.others

@@ -134,6 +134,7 @@ def planned(judged: Judged, *, compare: bool = True) -> Plan:
         requirements=done.requirements,
         others=tuple(_alternative(one) for number, (_, _, one, _) in enumerate(tried) if number != best),
         catalog=judged.catalog.date if judged.catalog else None,
+        pinned=judged.catalog.pinned if judged.catalog else None,
     )
     if not placements:
         return made

@@ -8,9 +8,11 @@ import lzma
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import astuple, fields
 from pathlib import Path
 
+from compiler.catalog.images import Image
 from compiler.catalog.rows import Row, read
 
 FORMAT = 1
@@ -31,7 +33,18 @@ create table offer (
 """
 
 
-def write(rows: Iterable[Row], path: Path, *, date: str, dropped: dict[str, int]) -> None:
+IMAGE = f"create table image ({', '.join(one.name for one in fields(Image))})"
+"""Only in a catalog that knows images of its own; others take those that are shipped."""
+
+
+def write(
+    rows: Iterable[Row],
+    path: Path,
+    *,
+    date: str,
+    dropped: Mapping[str, int],
+    images: Sequence[Image] = (),
+) -> None:
     """The catalog of `rows` as a SQLite file without indexes. `date` names the snapshot."""
     ordered = sorted(rows, key=_order)
     with sqlite3.connect(path) as to:
@@ -53,9 +66,13 @@ def write(rows: Iterable[Row], path: Path, *, date: str, dropped: dict[str, int]
             " values (?, ?, ?, ?, ?, ?, ?, ?)",
             cells.rows(),
         )
-        to.execute(
-            "update cell set (sold, spot_sold, low, high, spot_low, spot_high) = (select count(price),"
-            " count(spot), min(price), max(price), min(spot), max(spot) from offer where cell = cell.id)"
+        sums = to.execute(
+            "select count(price), count(spot), min(price), max(price), min(spot), max(spot), cell from offer"
+            " group by cell order by cell"
+        ).fetchall()
+        to.executemany(
+            "update cell set sold = ?, spot_sold = ?, low = ?, high = ?, spot_low = ?, spot_high = ? where id = ?",
+            sums,
         )
         totals = {
             cloud: (sold, spot)
@@ -71,7 +88,26 @@ def write(rows: Iterable[Row], path: Path, *, date: str, dropped: dict[str, int]
             "dropped": dict(sorted(dropped.items())),
         }
         to.executemany("insert into meta values (?, ?)", [(key, json.dumps(facts[key])) for key in facts])
+        if images:
+            to.execute(IMAGE)
+            marks = ", ".join("?" * len(fields(Image)))
+            to.executemany(f"insert into image values ({marks})", [astuple(one) for one in images])  # noqa: S608
     to.close()
+
+
+def packed(
+    rows: Iterable[Row],
+    *,
+    date: str,
+    dropped: Mapping[str, int],
+    images: Sequence[Image] = (),
+    preset: int = 9 | lzma.PRESET_EXTREME,
+) -> bytes:
+    """The catalog of `rows`, compressed: what is shipped, and what `catalog update` keeps."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "catalog.sqlite"
+        write(rows, path, date=date, dropped=dropped, images=images)
+        return lzma.compress(path.read_bytes(), preset=preset)
 
 
 class _Numbers:
@@ -108,15 +144,11 @@ def main(arguments: list[str], say: Callable[[str], None] = print) -> int:
         return 2
     out = Path(arguments[2]) if len(arguments) == 3 else Path(__file__).with_name("catalog.sqlite.xz")
     rows, dropped = read(Path(arguments[0]), arguments[1])
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "catalog.sqlite"
-        write(rows, path, date=arguments[1], dropped=dict(dropped.counts))
-        content = path.read_bytes()
-    packed = lzma.compress(content, preset=9 | lzma.PRESET_EXTREME)
-    out.write_bytes(packed)
-    mark = {"sha256": hashlib.sha256(packed).hexdigest(), "date": arguments[1], "rows": len(rows)}
+    content = packed(rows, date=arguments[1], dropped=dropped.counts)
+    out.write_bytes(content)
+    mark = {"sha256": hashlib.sha256(content).hexdigest(), "date": arguments[1], "rows": len(rows)}
     out.with_name("catalog.json").write_text(json.dumps(mark) + "\n", encoding="utf-8")
-    say(f"{len(rows):,} rows, {len(content):,} bytes, {out.stat().st_size:,} packed")
+    say(f"{len(rows):,} rows, {len(content):,} bytes packed")
     for what, count in sorted(dropped.counts.items()):
         say(f"  left out {count:,}: {what}")
     return 0

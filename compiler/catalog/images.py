@@ -55,7 +55,7 @@ def image_for(
     """The image for a machine in `region` with `accelerator` (our name for it, None: without) and `arch`
     (`x86_64`, `arm64`), or the one called `name` there. None where none is known: the vendor's default.
 
-    `images` are those of a catalog (`Catalog.images()`), by default those that are shipped. One that is known for
+    `images` are those of a catalog (`contents.images`), by default those that are shipped. One that is known for
     the region goes before one for all regions, then the order of the table decides.
     """
     drives = None

@@ -39,12 +39,13 @@ def mark() -> Mark:
         return Mark(**json.load(file))
 
 
-def unpack(path: str) -> None:
-    """Write the shipped catalog to `path` and index it. The caller sees to it that nobody reads a half of it."""
+def unpack(path: str, packed: str | None = None) -> None:
+    """Write the catalog in `packed`, without it the shipped one, to `path` and index it. The caller sees to it that
+    nobody reads a half of it. Raises OSError, lzma.LZMAError, sqlite3.Error."""
     import lzma
 
-    with lzma.open(PACKED) as packed, open(path, "wb") as file:
-        file.write(packed.read())
+    with lzma.open(packed or PACKED) as source, open(path, "wb") as file:
+        file.write(source.read())
     index(path)
 
 

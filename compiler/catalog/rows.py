@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import math
 import re
 import statistics
 from collections import Counter
@@ -68,6 +69,11 @@ def read(folder: Path, date: str) -> tuple[list[Row], Dropped]:
         path = folder / f"{name}.csv.gz"
         with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
             found += reader(list(csv.DictReader(file)), f"published {name} prices, {date}", dropped)
+    return credible(found, dropped), dropped
+
+
+def credible(found: list[Row], dropped: Dropped) -> list[Row]:
+    """The rows without those that nobody here can buy and those whose price is a mistake."""
     usual = _usual(found)
     kept = []
     for row in found:
@@ -79,7 +85,7 @@ def read(folder: Path, date: str) -> tuple[list[Row], Dropped]:
             dropped.count("without any price")
         else:
             kept.append(row)
-    return kept, dropped
+    return kept
 
 
 def _usual(rows: list[Row]) -> dict[tuple[str, str], float]:
@@ -93,8 +99,14 @@ def _usual(rows: list[Row]) -> dict[tuple[str, str], float]:
 
 def prices(on_demand: str, spot: str, dropped: Dropped) -> tuple[float | None, float | None]:
     """The two prices of a row. Zero is nobody's price; spot must be cheaper than on-demand."""
-    one = float(on_demand) if on_demand else None
-    other = float(spot) if spot else None
+    return sane(float(on_demand) if on_demand else None, float(spot) if spot else None, dropped)
+
+
+def sane(one: float | None, other: float | None, dropped: Dropped) -> tuple[float | None, float | None]:
+    """On-demand and spot price of a row, without what cannot be a price."""
+    if any(price is not None and not 0 <= price < math.inf for price in (one, other)):
+        dropped.count("a price that is no number from 0 up")
+        one, other = (None if price is None or not 0 <= price < math.inf else price for price in (one, other))
     if one == SENTINEL:
         dropped.count("the sentinel 700.0 for an unknown price")
         return None, None

@@ -79,10 +79,12 @@ _OTHER = {market: Offer("", None, None, "", market, 0.0, 0.0, 0.0) for market in
 
 
 class Catalog:
-    """One open catalog. `date` names the snapshot. Not for two threads at once."""
+    """One open catalog. `date` names the snapshot, `pinned` is its content hash where a lock wants just this one.
+    Not for two threads at once."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, pinned: str | None = None) -> None:
         self.connection = connection
+        self.pinned = pinned
         facts = {key: json.loads(value) for key, value in connection.execute("select key, value from meta")}
         self.date: str = facts["date"]
         self.rows: int = facts["rows"]

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 def catalog_clouds() -> tuple[str, ...]:
     """Clouds whose prices the catalog knows, whether their machines can be had from here yet or not."""
-    from compiler.catalog.package import CLOUDS
+    from skywright import catalog
 
-    return CLOUDS
+    return catalog.catalog_clouds()
 
 
 def make_plan(
@@ -61,7 +61,7 @@ def make_plan(
         sold.offers,
         name=entry.name,
         enabled=sold.enabled,
-        catalog=_catalog(sold.enabled),
+        catalog=_catalog(sold.enabled, [entry]),
         exact=exact,
         terms=sold.terms,
     )
@@ -102,7 +102,7 @@ def make_dag_plan(
         for entry, among in zip(entries, clouds, strict=True):
             with tell():
                 sales[entry.name] = _sold(entry, secrets=False, refuse=False, clouds=among, now=now)
-    catalog = _catalog(frozenset().union(*(one.enabled for one in sales.values())))
+    catalog = _catalog(frozenset().union(*(one.enabled for one in sales.values())), entries)
 
     def judge(task: Task, called: str, data: Sequence[Data]) -> Judged:
         sold = sales[called]
@@ -182,6 +182,15 @@ def _sold(
     return _Sold(offers, enabled, terms, refused)
 
 
+def _catalog(enabled: frozenset[str], entries: Sequence[Entry]) -> Catalog | None:
+    """The prices for these tasks, when a cloud is enabled that has any."""
+    if not enabled.intersection(catalog_clouds()):
+        return None
+    from skywright import catalog
+
+    return catalog.open_catalog(catalog.locked([folder_of(entry) for entry in entries]))
+
+
 def not_runnable(entry: Entry, plan: Plan) -> tuple[Problem, ...]:
     """Why `up` would refuse this plan: a cloud that cannot be used from here, and what it cannot do of the task."""
     from compiler.runnable import refusals
@@ -197,13 +206,9 @@ def not_runnable(entry: Entry, plan: Plan) -> tuple[Problem, ...]:
     return (Problem("plan/cloud-not-enabled", says, entry.task.place("resources", key=True), hint), *found)
 
 
-def _catalog(enabled: frozenset[str]) -> Catalog | None:
-    """The catalog, where one of the clouds is in it: opening it takes time."""
-    if not enabled.intersection(catalog_clouds()):
-        return None
-    from skywright.catalog import open_catalog
-
-    return open_catalog()
+def folder_of(entry: Entry) -> Path | None:
+    """Where a task file lies, and what belongs to it; None of a command."""
+    return Path(entry.task.file).expanduser().absolute().parent if entry.is_file else None
 
 
 def capabilities(name: str) -> frozenset[Capability]:
@@ -292,15 +297,12 @@ def enabled_clouds(settings: Config, task: Task | None = None) -> tuple[str, ...
 
 def make_spec(entry: Entry, placement: Placement, project: str) -> StackSpec:
     """The stack of one placement."""
-    from compiler.catalog.images import image_for
     from compiler.lower import lower
     from skywright.cli.settings import owner
     from stacks import cloud
     from stacks.local import agent_digest
 
     offer = placement.offer
-    card = offer.accelerator.name if offer.accelerator else None
-    image = image_for(offer.cloud, offer.region, card, offer.arch)
     return lower(
         entry.task,
         placement,
@@ -308,10 +310,24 @@ def make_spec(entry: Entry, placement: Placement, project: str) -> StackSpec:
         project=project,
         agent=agent_digest(),
         owner=owner(),
-        image=image.id if image else None,
+        image=_image(entry, offer),
         given=entry.config.given.get(offer.cloud),
         foundation=cloud(offer.cloud).FOUNDATION,
     )
+
+
+def _image(entry: Entry, offer: Offer) -> str | None:
+    """What the node starts from, as the catalog of the task knows it."""
+    if offer.cloud not in catalog_clouds():
+        return None
+    from compiler.catalog import contents
+    from compiler.catalog.images import image_for
+    from skywright.catalog import open_catalog
+
+    card = offer.accelerator.name if offer.accelerator else None
+    known = contents.images(open_catalog(folder_of(entry)))
+    image = image_for(offer.cloud, offer.region, card, offer.arch, images=known)
+    return image.id if image else None
 
 
 def settled(task: Task, placement: Placement) -> Task:

@@ -23,6 +23,8 @@ from skywright.cli.flags import (
     text,
 )
 
+SHOWN_LATER = ("show-pools", "show-services")
+
 LAUNCH_DOC = """The task file is compiled, the plan is shown, Pulumi makes the nodes, and its output is
 followed. On a living name its nodes are used again. Ctrl-C asks: stop the task, or leave it running."""
 
@@ -32,6 +34,9 @@ CHAOS_DOC = """KIND is one of
   kill-agent      kill -9 the agent of a node; its task runs on
   kill-control    kill -9 control; the next command starts it again
   kill-operation  kill -9 the engine operation that is running"""
+
+CATALOG_DOC = """ls lists the catalogs that are kept here. update asks each vendor for its prices; what cannot be had
+stays as it was. lock writes catalog.lock beside a task: its plans then use just the prices of now."""
 
 VERBS: tuple[Verb, ...] = (
     Verb(
@@ -101,15 +106,19 @@ VERBS: tuple[Verb, ...] = (
             Flag("all", "every row", "a"),
             JSON,
         ),
-        doc="Prices are of the catalog of this version: whole machines per hour, and per accelerator.",
+        doc="Prices are of the catalog in use: whole machines per hour, and per accelerator.",
         aliases=("show-gpus",),
     ),
     Verb(
         "catalog",
-        "Show which prices this version knows: date, rows, clouds",
+        "Show which prices are known: date, rows, clouds; fetch newer ones; pin them",
         "catalog",
-        (),
+        (
+            Positional("action", "ls | update | lock; without: what is in use", optional=True),
+            Positional("of", "update: clouds (default: all); lock: a task file", many=True, optional=True),
+        ),
         (JSON,),
+        doc=CATALOG_DOC,
     ),
     Verb(
         "validate",
@@ -143,17 +152,7 @@ VERBS: tuple[Verb, ...] = (
             VERBOSE,
             JSON,
         ),
-        later=frozenset(
-            [
-                "endpoints",
-                "endpoint",
-                "show-managed-jobs",
-                "show-services",
-                "show-pools",
-                "all-users",
-                "output",
-            ]
-        ),
+        later=frozenset(("all-users", "endpoint", "endpoints", "output", "show-managed-jobs", *SHOWN_LATER)),
     ),
     Verb(
         "queue",
