@@ -138,6 +138,16 @@ def test_the_order_of_security_groups_means_nothing(asked: Any) -> None:
     assert asked("aws").change(INSTANCE, one, other) == {}
 
 
+def has(schema: dict[str, Any], kind: dict[str, Any], path: str) -> bool:
+    """Does an object of this kind have an input at `path`?"""
+    name, _, rest = path.partition(".")
+    found = kind["inputs"].get(name)
+    if found is None or not rest:
+        return found is not None
+    found = found.get("list", found)
+    return has(schema, schema["types"][found["obj"]], rest)
+
+
 @pytest.mark.parametrize("package", plugin.MODULES)
 def test_every_kind_and_look_up_is_one_of_the_sdk(package: str, shapes: dict[str, Shapes]) -> None:
     cloud = importlib.import_module(plugin.MODULES[package]).CLOUD
@@ -150,3 +160,6 @@ def test_every_kind_and_look_up_is_one_of_the_sdk(package: str, shapes: dict[str
         inputs = set(known["resources"][token]["inputs"])
         common = {"region", "bucketPrefix", "namePrefix", "keyNamePrefix", "policy", "acl", "etag"}
         assert named - inputs - common == set(), token
+        for path in kind.replaces:
+            if path.partition(".")[0] not in common:
+                assert has(known, known["resources"][token], path), f"{token} has no {path}"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import importlib
 import time
-import types
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +23,7 @@ from compiler.problem import Problems
 from compiler.spec import StackSpec
 from stacks import backend, engine, home
 from stacks import install as engine_install
+from stacks import program as declaring
 from stacks.refusal import Refused
 from tests.standins import moto_server
 from tests.standins.install import install
@@ -154,7 +154,7 @@ class Bench:
         }
 
     def _session(self, program: Program) -> engine.Session:
-        self.monkeypatch.setattr(engine, "program", types.SimpleNamespace(declare=lambda spec: program()))
+        self.monkeypatch.setattr(declaring, "declare", lambda spec: program())
         settled = backend.settle({"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true"})
         spec = StackSpec(
             project="proj",

@@ -32,10 +32,14 @@ class Ask:
 
 @dataclass(frozen=True)
 class Made:
-    """A resource that exists: what it is found by, and what the cloud says of it."""
+    """A resource that exists: what it is found by, and what the cloud says of it.
+
+    `inputs`: those it has now, where outputs write the same in other words (a self link for a name).
+    """
 
     id: str
     outputs: Mapping[str, Any]
+    inputs: Mapping[str, Any] | None = None
 
 
 def nothing_wrong(_: Mapping[str, Any]) -> Iterable[Wrong]:
@@ -51,8 +55,9 @@ class Kind:
     """How one kind is made, read, changed, removed, and what of it cannot be changed.
 
     `replaces`: paths of inputs whose change takes a new one; without `update` every change does. `name`: the input
-    that is named by itself when nobody names it. `sets`: lists without an order. `kept`: inputs that the cloud
-    fills in, so that leaving one out changes nothing. `read` answers None where there is none any more.
+    that is named by itself when nobody names it, with `joint` before the random part. `sets`: lists without an
+    order. `kept`: inputs that the cloud fills in, so that leaving one out changes nothing. `shaped`: inputs
+    whose outputs have another form, so that a preview cannot tell them. `read` answers None where there is none.
     """
 
     create: Callable[[Ask], Made]
@@ -61,6 +66,8 @@ class Kind:
     update: Callable[[Ask], Mapping[str, Any]] | None = None
     replaces: tuple[str, ...] = ()
     name: str | None = None
+    joint: str = "-"
+    shaped: frozenset[str] = frozenset()
     sets: frozenset[str] = frozenset()
     kept: frozenset[str] = frozenset()
     defaults: Mapping[str, Any] = field(default_factory=dict)

@@ -17,15 +17,15 @@ from typing import Any
 
 from stacks.provider import room
 from stacks.provider.server import wire
-from tests.standins.kind import Ask, Cloud, Kind, Refusal
+from tests.standins.kind import Ask, Cloud, Kind, Made, Refusal
 from tests.standins.shape import UNKNOWN, Shapes, differences, some_unknown, under
 from tests.standins.store import Store
 
 MODULES = {
     "aws": "tests.standins.aws",
+    "gcp": "tests.standins.gcp",
+    "azure-native": "tests.standins.azure",
     "kubernetes": "tests.standins.kubernetes",
-    # gcp
-    # az
 }
 
 _TAGS_OF_NOBODY = frozenset({"version", "pluginDownloadURL", "pluginDownloadUrl"})
@@ -115,7 +115,7 @@ class Provider:
                 news[kind.name] = olds[kind.name]
             else:
                 seed = bytes(request.randomSeed).hex() or f"{zlib.crc32(request.urn.encode()):08x}"
-                news[kind.name] = f"{request.urn.rpartition('::')[2].lower()}-{seed[:7]}"
+                news[kind.name] = f"{request.urn.rpartition('::')[2].lower()}{kind.joint}{seed[:7]}"
             news["__autonamed"] = True
 
     def diff(self, request: Any) -> Any:
@@ -161,7 +161,9 @@ class Provider:
     def _planned(self, token: str, inputs: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
         """What a preview knows: inputs, for one that exists its old outputs, and signs for all the rest."""
         outputs = self.shapes.schema["resources"][token]["outputs"]
-        return {**dict.fromkeys(outputs, UNKNOWN), **old, **inputs}
+        shaped = self.cloud.kinds[token].shaped
+        told = {name: value for name, value in inputs.items() if name not in shaped}
+        return {**dict.fromkeys(outputs, UNKNOWN), **old, **told}
 
     def read(self, request: Any) -> Any:
         token = _token(request.urn)
@@ -170,28 +172,31 @@ class Provider:
         made = self.cloud.kinds[token].read(ask)
         if made is None:
             return self.messages.ReadResponse()
-        known = self.shapes.schema["resources"][token]["inputs"]
-        if state or inputs:
-            found = {
-                name: self.shapes.seen(known.get(name, "any"), value, made.outputs.get(name, value))
-                for name, value in inputs.items()
-            }
-            # What only an outside hand can have added.
-            found |= {
-                name: made.outputs[name]
-                for name in ("tags", "labels")
-                if name in known and name not in found and made.outputs.get(name)
-            }
-        else:
-            found = {
-                name: value
-                for name, value in made.outputs.items()
-                if name in known and value not in (None, {}, [], "")
-            }
+        found = self._inputs_now(token, made, inputs, fresh=not (state or inputs))
         answer = self.messages.ReadResponse(id=made.id)
         answer.properties.update(_plain({**state, **found, **made.outputs}))
         answer.inputs.update(_plain(found))
         return answer
+
+    def _inputs_now(self, token: str, made: Made, inputs: Mapping[str, Any], fresh: bool) -> dict[str, Any]:
+        """The inputs that a resource has now; of a `fresh` import all that say something."""
+        if made.inputs is not None:
+            return dict(made.inputs)
+        known = self.shapes.schema["resources"][token]["inputs"]
+        if fresh:
+            return {
+                name: value
+                for name, value in made.outputs.items()
+                if name in known and value not in (None, {}, [], "")
+            }
+        found = {
+            name: self.shapes.seen(known.get(name, "any"), value, made.outputs.get(name, value))
+            for name, value in inputs.items()
+        }
+        # What only an outside hand can have added.
+        if "tags" in known and "tags" not in found and made.outputs.get("tags"):
+            found["tags"] = made.outputs["tags"]
+        return found
 
     def update(self, request: Any) -> Any:
         inputs, state = _data(request.news), _data(request.olds)
