@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from enum import Enum
 from functools import cache
 from typing import Any
 
 import schemas
 from compiler.codec import encode
+from compiler.fits import Misfit
 from compiler.needs import WRITTEN, Requirements
+from compiler.offer import Accelerator
+from compiler.quantity import Quantity
 from compiler.task import Task
 
 
@@ -60,6 +63,27 @@ class Change:
     def says(self) -> str:
         return SAYS[self.meaning]
 
+    @property
+    def hidden(self) -> bool:
+        """Whether its values are nobody's business: then only names are shown."""
+        return self.field in ("envs", "secrets", "managed_secrets", "config")
+
+    def to_data(self) -> dict[str, Any]:
+        """For `--json`; of envs and secrets the names of what differs."""
+        data: dict[str, Any] = {"field": self.field, "meaning": self.meaning.value, "says": self.says}
+        if self.hidden:
+            return {**data, "names": _differing(self.old, self.new)}
+        return {**data, "old": self.old, "new": self.new}
+
+
+JUDGED = frozenset(
+    (
+        *("cloud", "region", "zone", "instance_type", "accelerators", "cpus", "memory", "exact", "disk_size"),
+        *("use_spot", "max_hourly_cost", "any_of", "ordered", "num_nodes"),
+    )
+)
+"""Fields that say what nodes must be like: whether living ones are so is judged by compiler.fits, not by the text."""
+
 
 @cache
 def meaning(field: str) -> Meaning:
@@ -82,6 +106,35 @@ def changes(old: Task, new: Task) -> tuple[Change, ...]:
     if set(old.secrets) != set(new.secrets):
         found.append(Change("secrets", meaning("secrets"), sorted(old.secrets), sorted(new.secrets)))
     return (*found, *_of_resources(old, new))
+
+
+def effects(
+    old: Task | None, new: Task, misfits: Sequence[Misfit], *, grows: bool = False
+) -> tuple[Change, ...]:
+    """What a new task means for a deployment whose last one is `old` and whose nodes do not meet `misfits`: those
+    first, then every other field that differs. Names are without `resources.`; `grows`: nodes are added to a gang.
+
+    What is judged and met, and what is not asked for any more, is no reason to touch the nodes.
+    """
+    found: list[Change] = []
+    differing = changes(old, new) if old else ()
+    refused = {one.field for one in differing if one.meaning is Meaning.REFUSED}
+    for misfit in misfits:
+        field = misfit.field if misfit.field == "num_nodes" else f"resources.{misfit.field}"
+        means = meaning(field)
+        if misfit.field == "num_nodes":
+            means = Meaning.IN_PLACE if grows else Meaning.REPLACES_NODES
+        elif field in refused:
+            means = Meaning.REFUSED
+        found.append(Change(misfit.field, means, misfit.has, misfit.asked))
+    for one in differing:
+        field = one.field.removeprefix("resources.")
+        if any(change.field == field for change in found):
+            continue
+        touches = one.meaning in (Meaning.REPLACES_NODES, Meaning.MOVES, Meaning.REFUSED)
+        met = touches and (field in JUDGED or one.new in (None, [], {}, ""))
+        found.append(replace(one, field=field, meaning=Meaning.IN_PLACE if met else one.meaning))
+    return tuple(found)
 
 
 def worst(found: tuple[Change, ...]) -> Meaning:
@@ -119,5 +172,19 @@ def _place(name: str, means: Meaning, after: Any, old: Task) -> Meaning:
     return Meaning.REFUSED if name == "cloud" and old.checkpoint else Meaning.MOVES
 
 
+def _differing(old: Any, new: Any) -> list[str]:
+    if isinstance(old, Mapping) or isinstance(new, Mapping):
+        before, after = dict(old or {}), dict(new or {})
+        return sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+    names = [
+        {str(one) if isinstance(one, str) else str(one.get("name")) for one in side or ()}
+        for side in (old, new)
+    ]
+    return sorted(names[0] ^ names[1])
+
+
 def _plain(value: Any) -> Any:
-    return dict(value) if isinstance(value, Mapping) else value
+    """For people where they write it so, else as data."""
+    if isinstance(value, (Quantity, Accelerator)):
+        return str(value)
+    return dict(value) if isinstance(value, Mapping) else encode(value)

@@ -31,18 +31,28 @@ class Misfit:
 
 
 def misfits(
-    task: Task, spec: StackSpec, machine: Offer | None = None, *, market_asked: bool = False
+    task: Task,
+    spec: StackSpec,
+    machine: Offer | None = None,
+    *,
+    market_asked: bool = False,
+    price: float | None = None,
 ) -> tuple[Misfit, ...]:
     """What of the task the nodes of `spec` do not meet; empty when it fits. Of alternatives, the nearest counts.
 
     A node without a limit in its spec has all of `machine` (of any size when that is None). The market counts
-    when the file says `use_spot`, or with `market_asked`.
+    when the file says `use_spot`, or with `market_asked`. `price` is USD per node and hour.
     """
     nodes = []
     if task.num_nodes > spec.nodes:
         nodes.append(Misfit("num_nodes", str(task.num_nodes), str(spec.nodes)))
     asked = market_asked or _says_market(task)
-    return (*nodes, *_of(_nearest(task, spec, machine, asked), spec, machine, asked))
+    wanted = _nearest(task, spec, machine, asked)
+    most = wanted.max_hourly_cost
+    dear = []
+    if most is not None and price is not None and price > most + _ROUNDING:
+        dear.append(Misfit("max_hourly_cost", f"{most:g} USD/h", f"{price:g} USD/h"))
+    return (*nodes, *_of(wanted, spec, machine, asked), *dear)
 
 
 def met(task: Task, spec: StackSpec, machine: Offer | None = None, *, market_asked: bool = False) -> Task:
@@ -56,9 +66,12 @@ def _nearest(task: Task, spec: StackSpec, machine: Offer | None, market_asked: b
 
 
 def kept(task: Task, spec: StackSpec) -> StackSpec:
-    """The living spec for a task that fits: only labels that the task gives differ, and they change in place."""
-    labels = task.requirements.labels
-    return replace(spec, labels=dict(sorted(labels.items()))) if labels else spec
+    """The living spec for a task that fits: only labels and ports that the task gives differ, and they change in
+    place."""
+    labels, ports = task.requirements.labels, task.requirements.ports
+    return replace(
+        spec, labels=dict(sorted(labels.items())) if labels else spec.labels, ports=ports or spec.ports
+    )
 
 
 def place(task: Task, misfit: Misfit) -> Place | None:

@@ -139,7 +139,7 @@ def launch(
     )
     there = None if never_used() else living.look(connect(), entry, entry.name, values)
     if there and not there.fits:
-        if not (there.grows or replace_nodes):
+        if there.replaced and not replace_nodes:
             living.refuse(there, entry)
         living.agreed(there, entry, yes=True)
     if dryrun:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -35,13 +34,33 @@ class Living:
     met: Task
 
     @property
+    def changes(self) -> tuple[Change, ...]:
+        """Every field that differs from the last task, with what that means."""
+        from compiler.change import effects
+        from compiler.task import Task
+
+        try:
+            old = Task.from_data(self.data["task"])
+        except (KeyError, TypeError, ValueError):
+            old = None
+        return effects(old, self.met, self.misfits, grows=self.grows)
+
+    @property
     def fits(self) -> bool:
-        return not self.misfits
+        """Whether its nodes can stay as they are."""
+        return not self.misfits and not self.replaced
 
     @property
     def grows(self) -> bool:
         """Nothing but more nodes is asked, of a gang: the others stay."""
         return self.spec.nodes > 1 and [one.field for one in self.misfits] == ["num_nodes"]
+
+    @property
+    def replaced(self) -> tuple[Change, ...]:
+        """What cannot be had without other nodes, or not at all."""
+        from compiler.change import Meaning
+
+        return tuple(one for one in self.changes if one.meaning not in (Meaning.IN_PLACE, Meaning.RESTARTS))
 
     def stack(self, entry: Entry, new: StackSpec) -> StackSpec:
         """What the order carries: the living stack as far as it is enough, else the `new` one."""
@@ -49,7 +68,7 @@ class Living:
 
         if self.fits:
             return kept(self.met, self.spec)
-        if self.grows:
+        if self.grows and not self.replaced:
             return replace(kept(self.met, self.spec), nodes=entry.task.num_nodes)
         return new
 
@@ -72,23 +91,28 @@ def look(client: Client, entry: Entry, name: str, values: Values) -> Living | No
     spec = StackSpec.from_data(data["spec"])
     asked = values.given.get("use_spot") is not None
     machine = _machine(spec)
-    found = misfits(entry.task, spec, machine, market_asked=asked)
+    price = data["hourly"] / spec.nodes if data.get("hourly") else None
+    found = misfits(entry.task, spec, machine, market_asked=asked, price=price)
     return Living(data, spec, found, met(entry.task, spec, machine, market_asked=asked))
 
 
 def refuse(living: Living, entry: Entry) -> None:
-    """Raise Problems plan/does-not-fit, one for each field that the nodes do not meet."""
+    """Raise Problems plan/does-not-fit, one for each field that needs other nodes."""
     from compiler.fits import place
 
     name = living.data["name"]
     hint = (
         f"leave it out to take the nodes as they are; `{screen.PROGRAM} launch -c {name} FILE` changes them"
     )
-    if living.misfits:
-        raise Problems(
-            Problem(CODE, f"`{name}` does not fit: {one.says}", place(entry.task, one), hint)
-            for one in living.misfits
-        )
+    unmet = {one.field for one in living.misfits}
+    found = [
+        Problem(CODE, f"`{name}` does not fit: {one.says}", place(entry.task, one), hint)
+        for one in living.misfits
+    ]
+    others = (one.field for one in living.replaced if one.field not in unmet)
+    found += [_another(name, field, entry, hint) for field in others]
+    if found:
+        raise Problems(found)
 
 
 def agreed(living: Living, entry: Entry, *, yes: bool) -> bool:
@@ -97,32 +121,46 @@ def agreed(living: Living, entry: Entry, *, yes: bool) -> bool:
     Raises Problems plan/does-not-fit where nobody can be asked, and for what is not possible while it lives.
     """
     from compiler.change import Meaning
-    from compiler.fits import place
 
+    found, name = living.changes, living.data["name"]
+    if found:
+        fitting = "what changed" if living.fits else "its nodes do not fit"
+        screen.say(f"`{name}` lives already, and {fitting}:")
+        for change in found:
+            screen.say(f"  {line(change)}")
     if living.fits:
         return True
-    found = list(_changes(living, entry))
-    name = living.data["name"]
-    screen.say(f"`{name}` lives already, and its nodes do not fit:")
-    for change in found:
-        screen.say(f"  {_line(change)}")
     run = living.data.get("run")
     if run and run["status"] not in ENDED:
         screen.say(
             f"  run {run['run']} is still going: nothing changes and the new run waits until it has ended"
         )
     # A stack lives in one region of one cloud: another place is another stack.
-    elsewhere = any(one.field in ("cloud", "region") for one in living.misfits)
+    elsewhere = any(change.meaning is Meaning.MOVES and change.field != "zone" for change in found)
     if elsewhere or any(change.meaning is Meaning.REFUSED for change in found):
         hint = f"`{screen.PROGRAM} down {name}` first, or take another name with `-c NAME`"
         raise Problems(Problem(CODE, f"`{name}` cannot be changed so while it lives", hint=hint))
-    if living.grows or yes:
+    if yes or not living.replaced:
         return True
     if not screen.asks() and not screen.said_yes():
-        first = living.misfits[0]
         hint = "say --yes to have its nodes replaced, or take another name with `-c NAME`"
-        raise Problems(Problem(CODE, f"`{name}` does not fit: {first.says}", place(entry.task, first), hint))
+        raise Problems(_needs_others(living, entry, hint))
     return screen.confirm("replace its nodes?", yes=False, without=f"the nodes of `{name}` would be replaced")
+
+
+def _needs_others(living: Living, entry: Entry, hint: str) -> Problem:
+    from compiler.fits import place
+
+    name = living.data["name"]
+    if living.misfits:
+        first = living.misfits[0]
+        return Problem(CODE, f"`{name}` does not fit: {first.says}", place(entry.task, first), hint)
+    return _another(name, living.replaced[0].field, entry, hint)
+
+
+def _another(name: str, field: str, entry: Entry, hint: str) -> Problem:
+    where = entry.task.place("resources", field, key=True) or entry.task.place(field, key=True)
+    return Problem(CODE, f"`{name}` does not fit: another `{field}` needs other nodes", where, hint)
 
 
 def say_kept(living: Living, entry: Entry) -> None:
@@ -134,42 +172,39 @@ def say_kept(living: Living, entry: Entry) -> None:
     screen.say(screen.paint(text, screen.BOLD))
 
 
-def _changes(living: Living, entry: Entry) -> Iterator[Change]:
-    """Every field that differs, as the file spells it: what the nodes lack first, then the rest of the task."""
-    from compiler.change import Change, Meaning, changes, meaning
-    from compiler.fits import PLACE
-    from compiler.task import Task
-
-    judged = {one.field for one in living.misfits}
-    for one in living.misfits:
-        if one.field == "num_nodes":
-            means = Meaning.IN_PLACE if living.grows else Meaning.REPLACES_NODES
-        else:
-            means = meaning(f"resources.{one.field}")
-        yield Change(one.field, means, one.has, one.asked)
-    try:
-        old = Task.from_data(living.data["task"])
-    except (KeyError, TypeError, ValueError):
-        return
-    for change in changes(old, entry.task):
-        field = change.field.removeprefix("resources.")
-        if field in judged:
-            if change.meaning is Meaning.REFUSED:
-                yield replace(change, field=field)
-        elif field not in (*PLACE, "use_spot", "name", "num_nodes") and field != "any_of":
-            yield replace(change, field=field)
+def line(change: Change) -> str:
+    """One changed field for people: `cpus: 2 → 4  the nodes are replaced`."""
+    old, new = shown(change)
+    values = f": {old} → {new}" if old or new else ""
+    return f"{change.field}{values}  {change.says}"
 
 
-def _line(change: Change) -> str:
-    values = f": {_shown(change.old)} → {_shown(change.new)}"
-    hidden = change.field in ("envs", "secrets") or any(
-        isinstance(value, (dict, list)) or len(str(value)) > SHOWN or "\n" in str(value)
-        for value in (change.old, change.new)
-    )
-    return f"{change.field}{'' if hidden else screen.printable(values)}  {change.says}"
+def shown(change: Change) -> tuple[str, str]:
+    """Old and new value for people; empty where they are long, or nobody's business."""
+    values = (change.old, change.new)
+    if change.hidden or any(isinstance(one, (dict, list)) for one in values):
+        return "", ""
+    texts = [_shown(one) for one in values]
+    if any(len(one) > SHOWN or "\n" in one for one in texts):
+        return "", ""
+    return screen.printable(texts[0]), screen.printable(texts[1])
+
+
+def markdown(living: Living) -> str:
+    """The table of changed fields for a pull request; empty without one."""
+    if not living.changes:
+        return ""
+    text = ["", f"**`{living.data['name']}` lives already**", "", "| field | old | new | what it means |"]
+    text.append("|---|---|---|---|")
+    for change in living.changes:
+        old, new = (one.replace("|", "\\|") for one in shown(change))
+        text.append(f"| {change.field} | {old} | {new} | {change.says} |")
+    return "\n".join(text)
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     return "nothing" if value is None else str(value)
 
 

@@ -45,7 +45,7 @@ def make_order(
     task = settled(entry.task, chosen)
     if living:
         spec = living.stack(entry, spec)
-        if living.fits or living.grows:
+        if not living.replaced:
             task = living.met
         if living.fits:
             told = {name: living.data[name] for name in told}

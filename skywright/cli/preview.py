@@ -36,6 +36,7 @@ def run(values: Values) -> int:
 
 def show(values: Values, entry: Entry, plan: Plan, living: Living | None = None) -> int:
     """Run the preview and print it: of a living name, what `up` would do to its nodes."""
+    from skywright.cli import living as fields
     from skywright.cli.launch import ready_engine, show_plan
 
     markdown = bool(values.given.get("markdown"))
@@ -47,12 +48,15 @@ def show(values: Values, entry: Entry, plan: Plan, living: Living | None = None)
         from stacks import preview
 
         screen.out(preview.markdown([preview.row(result["stack"], result, plan.chosen.hourly)]))
+        if living:
+            screen.out(fields.markdown(living))
     elif values.json:
         screen.data(
             {
                 "name": entry.name,
                 "stack": result["stack"],
                 "changes": result["changes"],
+                "fields": [change.to_data() for change in living.changes] if living else [],
                 "steps": result["steps"],
                 "hourly": plan.chosen.hourly,
                 "seconds": result["seconds"],
@@ -60,6 +64,8 @@ def show(values: Values, entry: Entry, plan: Plan, living: Living | None = None)
             }
         )
     else:
+        for change in living.changes if living else ():
+            screen.out(f"  {fields.line(change)}")
         say_changes(entry, plan, result)
     return int(Exit.FINE)
 

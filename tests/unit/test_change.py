@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 import schemas
-from compiler.change import Meaning, changes, meaning, worst
+from compiler.change import Change, Meaning, changes, effects, meaning, worst
+from compiler.fits import Misfit
 from compiler.load import load
 from compiler.task import Task
+from skywright.cli import living
 
 BASE = """
 name: t
@@ -125,3 +129,82 @@ def test_a_kept_folder_does_not_move_to_another_cloud() -> None:
 def test_the_worst_counts() -> None:
     found = changes(task(), task(BASE.replace("run: one", "run: 'two'").replace("us-west-2", "eu-west-1")))
     assert worst(found) is Meaning.MOVES
+
+
+HEADER = ("execution", "primary_tasks", "termination_delay", "inter_connection", "resources")
+"""Of the header of several tasks, or walked by itself."""
+
+SAME = {
+    "api_server_access": False,
+    "any_of": [{"cpus": 1}, {"cpus": 2}],
+    "ordered": [{"cpus": 1}, {"cpus": 2}],
+}
+"""Values where an example of the schema means what its absence means."""
+
+
+def fields_of_the_format() -> list[tuple[str, list[Any]]]:
+    top = schemas.load("task.v1.json")["properties"]
+    found = {name: schemas.plain(value) for name, value in top.items() if name not in HEADER}
+    inner = schemas.plain(top["resources"])["properties"]
+    found |= {f"resources.{name}": schemas.plain(value) for name, value in inner.items()}
+    return [
+        (name, [SAME[last]] if (last := name.rpartition(".")[2]) in SAME else value["examples"])
+        for name, value in found.items()
+        if not name.rpartition(".")[2].startswith("_") and "examples" in value
+    ]
+
+
+FIELDS = fields_of_the_format()
+INTERNAL = {"file_mounts_mapping", "volume_mounts"}
+"""Fields without an example: SkyPilot writes them for itself, and so are all that begin with `_`."""
+
+
+def test_every_field_but_internal_ones_is_walked() -> None:
+    top = schemas.load("task.v1.json")["properties"]
+    known = {*top, *(f"resources.{name}" for name in schemas.plain(top["resources"])["properties"])}
+    left = known - {name for name, _ in FIELDS} - set(HEADER) - INTERNAL
+    assert all(name.rpartition(".")[2].startswith("_") for name in left)
+
+
+def plain_task(**more: Any) -> Task:
+    return load(
+        json.dumps({"run": "x", **more}).encode(), "t.yaml", clouds=("local", "aws", "gcp", "kubernetes")
+    )
+
+
+@pytest.mark.parametrize(("field", "examples"), FIELDS, ids=[name for name, _ in FIELDS])
+def test_a_change_of_any_field_has_a_row_with_its_meaning(field: str, examples: list[Any]) -> None:
+    """Taken from the examples of the schema: none is silent, and none is without a meaning."""
+    top, _, inner = field.partition(".")
+    rows: list[Change] = []
+    for example in examples:
+        new = plain_task(**{top: {inner: example} if inner else example})
+        rows = list(effects(plain_task(run=None) if field == "run" else plain_task(), new, ()))
+        if rows:
+            break
+    assert rows, f"no example of `{field}` changes anything"
+    for row in rows:
+        assert isinstance(row.meaning, Meaning)
+        assert row.says
+        assert json.dumps(row.to_data())
+        assert living.line(row).endswith(row.says)
+    back = effects(new, plain_task(), ())
+    assert all(row.meaning in (Meaning.IN_PLACE, Meaning.RESTARTS) for row in back)
+
+
+def test_what_nodes_meet_is_no_reason_to_replace_them_and_an_image_is() -> None:
+    old, smaller = plain_task(resources={"cpus": 8}), plain_task(resources={"cpus": 4})
+    assert [one.meaning for one in effects(old, smaller, ())] == [Meaning.IN_PLACE]
+    unmet = Misfit("cpus", "4", "2")
+    assert [one.meaning for one in effects(old, smaller, [unmet])] == [Meaning.REPLACES_NODES]
+    image = plain_task(resources={"cpus": 8, "image_id": "docker:x"})
+    (row,) = effects(old, image, ())
+    assert (row.field, row.meaning) == ("image_id", Meaning.REPLACES_NODES)
+    assert [one.meaning for one in effects(image, old, ())] == [Meaning.IN_PLACE]
+
+
+def test_of_envs_and_secrets_names_are_told() -> None:
+    old, new = plain_task(envs={"A": "one", "B": "x"}), plain_task(envs={"A": "hush", "B": "x"})
+    (row,) = effects(old, new, ())
+    assert row.to_data()["names"] == ["A"]
+    assert "hush" not in json.dumps(row.to_data()) + living.line(row)
