@@ -7,6 +7,7 @@ verdicts. What people may write in two ways is made one way before, by compiler/
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -79,7 +80,7 @@ def check(data: Any, schema: Mapping[str, Any]) -> list[Fault]:
     return list(_value(data, schema, ()))
 
 
-def _value(value: Any, schema: Mapping[str, Any], path: Path) -> Iterable[Fault]:
+def _value(value: Any, schema: Mapping[str, Any], path: Path, branch: bool = False) -> Iterable[Fault]:
     schema = schemas.plain(schema)
     if "anyOf" in schema:
         yield from _any_of(value, schema, path)
@@ -92,6 +93,9 @@ def _value(value: Any, schema: Mapping[str, Any], path: Path) -> Iterable[Fault]
         yield from _array(value, schema, path)
     elif isinstance(value, str):
         yield from _text(value, schema, path)
+    elif not branch and schema.get("type") == "number" and not math.isfinite(value):
+        # Amounts that may be texts too have readers of their own, which say more.
+        yield Fault(path, "task/wrong-value", f"{_name(path)} cannot be `{value}`", _example(schema, path))
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         yield from _number(value, schema, path)
 
@@ -99,7 +103,7 @@ def _value(value: Any, schema: Mapping[str, Any], path: Path) -> Iterable[Fault]
 def _any_of(value: Any, schema: Mapping[str, Any], path: Path) -> Iterable[Fault]:
     """Nothing when a branch takes the value, else what the nearest branch says."""
     branches = [schemas.plain(branch) for branch in schema["anyOf"]]
-    found = [list(_value(value, one, path)) for one in branches if _fits(value, one)]
+    found = [list(_value(value, one, path, True)) for one in branches if _fits(value, one)]
     if [] in found:
         return
     if found:

@@ -341,6 +341,9 @@ CASES = (
     Case("mount-in-proc", b"file_mounts:\n  /proc/1: y\n", "task/wrong-value", (2, 3), "begins with"),
     Case("mount-of-others", b"file_mounts:\n  ~root/x: y\n", "task/wrong-value", (2, 3), "begins with"),
     Case("checkpoint-outside", b"checkpoint: ~/../../x\n", "task/target-outside", (1, 13), "begins with"),
+    Case("not-a-number", b"inputs:\n  CLOUD: .nan\n", "task/wrong-value", (2, 10), None, "cannot be `nan`"),
+    Case("no-price", b"resources:\n  max_hourly_cost: .nan\n", "task/wrong-value", (2, 20), "12.5", "`nan`"),
+    Case("no-end", b"budget: .inf\n", "task/wrong-value", (1, 9), "250", "`inf`"),
     Case("unknown-cloud", b"resources:\n  infra: locla/x\n", "task/unknown-cloud", (2, 10), "`local`"),
     Case(
         "too-much-infra",
