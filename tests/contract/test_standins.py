@@ -41,6 +41,16 @@ class Asked:
         request.news.update(inputs)
         return {one.property: one.reason for one in self.provider.check(request).failures}
 
+    def make(self, token: str, inputs: dict[str, Any], **config: Any) -> str:
+        """Create one as the engine does; its id."""
+        self.provider.config |= config
+        request = self.messages.CheckRequest(urn=urn(token), randomSeed=b"12345678")
+        request.news.update(inputs)
+        checked = self.provider.check(request)
+        assert not checked.failures, checked.failures
+        made = self.provider.create(self.messages.CreateRequest(urn=urn(token), properties=checked.inputs))
+        return str(made.id)
+
     def change(self, token: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, bool]:
         """Path of what differs -> does it take a new resource?"""
         request = self.messages.DiffRequest(urn=urn(token), id="some-id")

@@ -388,12 +388,20 @@ def _vault_rules(inputs: Arguments) -> Iterator[Wrong]:
         yield "properties.accessPolicies", "access policies are needed where enableRbacAuthorization is off"
 
 
+def _vault_remove(ask: Ask) -> None:
+    name = ask.id.rpartition("/")[2]
+    for each in ask.store.all(CLOUD_NAME, "SecretValue"):
+        if each.startswith(f"{name}/"):
+            ask.store.drop(CLOUD_NAME, "SecretValue", each)
+
+
 VAULT = arm(
     "Vault",
     "Microsoft.KeyVault/vaults",
     "vaultName",
     pattern=r"[A-Za-z](?!.*--)[A-Za-z0-9-]{1,22}[A-Za-z0-9]",
     rules=_vault_rules,
+    remove=_vault_remove,
     outputs=lambda ask, path: {
         "properties": {
             **ask.inputs["properties"],

@@ -8,10 +8,9 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from tests.standins import gcp_instance
+from tests.standins import gcp_instance, rest_gcp
 from tests.standins.gcp_names import (
     LINK,
-    NAME,
     find,
     labelled,
     labels_wrong,
@@ -20,7 +19,6 @@ from tests.standins.gcp_names import (
     number,
     project,
     region,
-    zone,
 )
 from tests.standins.kind import Ask, Cloud, Kind, Refusal
 from tests.standins.shape import Wrong, unknown
@@ -339,17 +337,13 @@ def _bucket_rules(inputs: Arguments) -> Iterator[Wrong]:
 
 
 def _bucket_empty(ask: Ask) -> None:
-    held = [
-        name
-        for name, one in ask.store.all("gcp", "BucketObject").items()
-        if one["outputs"]["bucket"] == ask.id
-    ]
+    held = [name for name in ask.store.all("gcp", "Object") if name.startswith(f"{ask.id}/")]
     if held and not ask.state.get("forceDestroy"):
         raise Refusal(
             f"Error trying to delete bucket {ask.id} containing objects without `force_destroy` set to true"
         )
     for name in held:
-        ask.store.drop("gcp", "BucketObject", name)
+        ask.store.drop("gcp", "Object", name)
 
 
 BUCKET = stored(
@@ -389,6 +383,7 @@ def _object_outputs(ask: Ask, name: str) -> dict[str, Any]:
     from tests.standins.aws_objects import content
 
     raw = content(ask.inputs)
+    rest_gcp.keep_object(ask.store, ask.inputs["bucket"], ask.inputs["name"], raw)
     return {
         "outputName": ask.inputs["name"],
         "selfLink": f"https://www.googleapis.com/storage/v1/b/{ask.inputs['bucket']}/o/{ask.inputs['name']}",
@@ -414,6 +409,7 @@ OBJECT = stored(
         "cacheControl",
     ),
     check=_bucket_there,
+    remove=lambda ask: ask.store.drop("gcp", "Object", f"{ask.state['bucket']}/{ask.state['name']}"),
     rules=_object_rules,
     shared=True,
     name="name",
@@ -447,13 +443,14 @@ SECRET = stored(
     replaces=("secretId", "project", "replication"),
     rules=_secret_rules,
     exists="googleapi: Error 409: Secret [{}] already exists., alreadyExists",
-    remove=lambda ask: _no_deletion(ask),
+    remove=lambda ask: _secret_remove(ask),
 )
 
 
-def _no_deletion(ask: Ask) -> None:
+def _secret_remove(ask: Ask) -> None:
     if ask.state.get("deletionProtection"):
         raise Refusal("cannot destroy secret without setting deletion_protection=false and running `apply`")
+    ask.store.drop("gcp", "SecretValue", ask.id)
 
 
 # Look-ups
@@ -600,5 +597,3 @@ CLOUD = Cloud(
         "gcp:serviceaccount/getAccount:getAccount": get_account,
     },
 )
-
-__all__ = ["CLOUD", "NAME", "zone"]

@@ -1,0 +1,343 @@
+"""Azure over HTTP: machines and their cards, resources by tag, Resource Graph, values of a key vault."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tests.standins.azure_names import CLOUD_NAME
+from tests.standins.rest import Answer, Request, route
+from tests.standins.store import Store
+
+MACHINES = "/subscriptions/{sub}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachines/{name}"
+
+
+def error(status: int, code: str, text: str) -> Answer:
+    return Answer(status, {"error": {"code": code, "message": text}})
+
+
+def power(one: Mapping[str, Any]) -> str:
+    return f"PowerState/{one['outputs'].get('power', 'running')}"
+
+
+def machine(path: str, one: Mapping[str, Any], view: bool = False) -> dict[str, Any]:
+    """A virtual machine as the API lists it; its `instanceView` only when asked for."""
+    outputs = one["outputs"]
+    properties = {
+        name: outputs[name]
+        for name in ("vmId", "hardwareProfile", "storageProfile", "osProfile", "networkProfile", "priority",
+                     "evictionPolicy", "billingProfile", "proximityPlacementGroup", "timeCreated",
+                     "provisioningState")
+        if outputs.get(name) is not None
+    }  # fmt: skip
+    properties.get("osProfile", {}).pop("customData", None)
+    if view:
+        properties["instanceView"] = {
+            "statuses": [{"code": "ProvisioningState/succeeded"}, {"code": power(one), "level": "Info"}]
+        }
+    found = {
+        "id": path,
+        "name": outputs["name"],
+        "type": "Microsoft.Compute/virtualMachines",
+        "location": outputs["location"],
+        "tags": outputs.get("tags") or {},
+        "properties": properties,
+    }
+    if outputs.get("zones"):
+        found["zones"] = outputs["zones"]
+    return found
+
+
+def _of(store: Store, kind: str, start: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, one in store.all(CLOUD_NAME, kind).items():
+        if path.lower().startswith(f"{start.lower()}/"):
+            yield path, one
+
+
+def _unversioned(request: Request) -> Answer | None:
+    if re.fullmatch(r"\d{4}-\d{2}-\d{2}(-preview)?|7\.\d", request.query.get("api-version", "")):
+        return None
+    return error(
+        400, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required."
+    )
+
+
+def _viewed(request: Request) -> bool:
+    return request.query.get("statusOnly") == "true" or "instanceView" in request.query.get("$expand", "")
+
+
+@route("GET", "/subscriptions/{sub}/providers/Microsoft.Compute/virtualMachines")
+def everywhere(request: Request) -> Answer:
+    start = f"/subscriptions/{request.caught['sub']}"
+    found = [
+        machine(path, one, _viewed(request)) for path, one in _of(request.store, "VirtualMachine", start)
+    ]
+    return _unversioned(request) or Answer(200, {"value": found})
+
+
+@route("GET", "/subscriptions/{sub}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachines")
+def in_group(request: Request) -> Answer:
+    start = "/subscriptions/{sub}/resourceGroups/{group}".format(**request.caught)
+    found = [
+        machine(path, one, _viewed(request)) for path, one in _of(request.store, "VirtualMachine", start)
+    ]
+    return _unversioned(request) or Answer(200, {"value": found})
+
+
+def _named(request: Request, kind: str, path: str) -> tuple[str, dict[str, Any]] | None:
+    for found, one in request.store.all(CLOUD_NAME, kind).items():
+        if found.lower() == path.lower():
+            return found, one
+    return None
+
+
+def _missing(path: str) -> Answer:
+    return error(404, "ResourceNotFound", f"The Resource '{path}' was not found.")
+
+
+def _the(request: Request) -> tuple[str, dict[str, Any]] | None:
+    return _named(request, "VirtualMachine", MACHINES.format(**request.caught))
+
+
+@route("GET", MACHINES)
+def shown(request: Request) -> Answer:
+    found = _the(request)
+    answer = (
+        Answer(200, machine(*found, _viewed(request)))
+        if found
+        else _missing(MACHINES.format(**request.caught))
+    )
+    return _unversioned(request) or answer
+
+
+@route("GET", f"{MACHINES}/instanceView")
+def viewed(request: Request) -> Answer:
+    found = _the(request)
+    if not found:
+        return _missing(MACHINES.format(**request.caught))
+    view = machine(*found, view=True)["properties"]["instanceView"]
+    return _unversioned(request) or Answer(200, view)
+
+
+def _accepted(request: Request) -> Answer:
+    host = request.headers.get("host", "")
+    where = f"http://{host}/subscriptions/{request.caught['sub']}/operations/1?api-version=2024-03-01"
+    return Answer(202, None, {"Azure-AsyncOperation": where, "Location": where, "Retry-After": "0"})
+
+
+@route("GET", "/subscriptions/{sub}/operations/{operation}")
+def operation(request: Request) -> Answer:
+    return Answer(200, {"status": "Succeeded", "name": request.caught["operation"]})
+
+
+@route("DELETE", MACHINES)
+def deleted(request: Request) -> Answer:
+    refused = _unversioned(request)
+    found = _the(request)
+    if refused or not found:
+        return refused or Answer(204)
+    path, one = found
+    request.store.drop(CLOUD_NAME, "VirtualMachine", path)
+    storage = one["inputs"].get("storageProfile") or {}
+    if (storage.get("osDisk") or {}).get("deleteOption") == "Delete":
+        for name, disk in request.store.all(CLOUD_NAME, "Disk").items():
+            if disk["outputs"].get("managedBy") == path:
+                request.store.drop(CLOUD_NAME, "Disk", name)
+    for card in (one["inputs"].get("networkProfile") or {}).get("networkInterfaces") or ():
+        if card.get("deleteOption") == "Delete":
+            request.store.drop(CLOUD_NAME, "NetworkInterface", card["id"])
+    return _accepted(request)
+
+
+POWER = {"start": "running", "deallocate": "deallocated", "poweroff": "stopped", "restart": "running"}
+
+
+@route("POST", MACHINES + "/{verb}")
+def told(request: Request) -> Answer:
+    verb, refused = request.caught["verb"].lower(), _unversioned(request)
+    found = _the(request)
+    if refused or not found:
+        return refused or _missing(MACHINES.format(**request.caught))
+    path, one = found
+    if verb == "simulateeviction":
+        if one["outputs"].get("priority") != "Spot":
+            return error(409, "OperationNotAllowed", "Only Spot virtual machines can be evicted.")
+        if one["outputs"].get("evictionPolicy") == "Delete":
+            request.store.drop(CLOUD_NAME, "VirtualMachine", path)
+            return Answer(204)
+        verb = "deallocate"
+    if verb not in POWER:
+        return error(404, "NotFound", f"no action {verb}")
+    one["outputs"]["power"] = POWER[verb]
+    request.store.put(CLOUD_NAME, "VirtualMachine", path, one)
+    return _accepted(request)
+
+
+# Cards
+
+
+def _card(path: str, one: Mapping[str, Any]) -> dict[str, Any]:
+    outputs = one["outputs"]
+    return {
+        "id": path,
+        "name": outputs["name"],
+        "type": "Microsoft.Network/networkInterfaces",
+        "location": outputs["location"],
+        "tags": outputs.get("tags") or {},
+        "properties": {
+            "macAddress": outputs["macAddress"],
+            "ipConfigurations": [
+                {"name": each.get("name"), "properties": {"privateIPAddress": each["privateIPAddress"]}}
+                for each in outputs["ipConfigurations"]
+            ],
+        },
+    }
+
+
+@route("GET", "/subscriptions/{sub}/providers/Microsoft.Network/networkInterfaces")
+def cards(request: Request) -> Answer:
+    start = f"/subscriptions/{request.caught['sub']}"
+    found = [_card(path, one) for path, one in _of(request.store, "NetworkInterface", start)]
+    return _unversioned(request) or Answer(200, {"value": found})
+
+
+CARDS = "/subscriptions/{sub}/resourceGroups/{group}/providers/Microsoft.Network/networkInterfaces/{name}"
+
+
+@route("GET", CARDS)
+def card(request: Request) -> Answer:
+    found = _named(request, "NetworkInterface", CARDS.format(**request.caught))
+    return _unversioned(request) or (Answer(200, _card(*found)) if found else _missing("networkInterfaces"))
+
+
+@route("DELETE", CARDS)
+def card_deleted(request: Request) -> Answer:
+    found = _named(request, "NetworkInterface", CARDS.format(**request.caught))
+    if found:
+        for path, one in request.store.all(CLOUD_NAME, "VirtualMachine").items():
+            if any(
+                each["id"].lower() == found[0].lower()
+                for each in (one["inputs"].get("networkProfile") or {}).get("networkInterfaces") or ()
+            ):
+                return error(
+                    400, "NicInUse", f"Network Interface {found[0]} is used by existing resource {path}."
+                )
+        request.store.drop(CLOUD_NAME, "NetworkInterface", found[0])
+    return _unversioned(request) or (_accepted(request) if found else Answer(204))
+
+
+# Resources of any type
+
+
+def _generic(store: Store, sub: str) -> list[dict[str, Any]]:
+    found = []
+    for kind, path in store.kinds(CLOUD_NAME):
+        one = store.get(CLOUD_NAME, kind, path) or {}
+        outputs = one.get("outputs") or {}
+        if not path.lower().startswith(f"/subscriptions/{sub.lower()}/") or "/providers/" not in path:
+            continue
+        row = {
+            "id": path,
+            "name": outputs.get("name", path.rpartition("/")[2]),
+            "type": outputs.get("type", "Microsoft.Compute/disks"),
+            "location": outputs.get("location", ""),
+            "resourceGroup": path.split("/")[4],
+            "tags": outputs.get("tags") or {},
+            "properties": {},
+        }
+        if kind == "VirtualMachine":
+            row["properties"] = machine(path, one)["properties"]
+            code = power(one)
+            state = {"code": code, "displayStatus": code.replace("PowerState/", "VM "), "level": "Info"}
+            row["properties"]["extended"] = {"instanceView": {"powerState": state}}
+            row["zones"] = outputs.get("zones") or []
+        elif kind == "NetworkInterface":
+            row["properties"] = _card(path, one)["properties"]
+        found.append(row)
+    return found
+
+
+@route("GET", "/subscriptions/{sub}/resources")
+def resources(request: Request) -> Answer:
+    text = request.query.get("$filter", "")
+    known = re.findall(r"tagName eq '([^']*)'(?: and tagValue eq '([^']*)')?|resourceType eq '([^']*)'", text)
+    if text and not known:
+        return error(
+            400, "InvalidFilterInQueryString", f"Invalid $filter '{text}' specified in the query string."
+        )
+    found = _generic(request.store, request.caught["sub"])
+    for name, value, kind in known:
+        if kind:
+            found = [one for one in found if one["type"].lower() == kind.lower()]
+        else:
+            found = [one for one in found if name in one["tags"] and value in ("", one["tags"][name])]
+    return _unversioned(request) or Answer(200, {"value": found})
+
+
+_WHERE = (
+    (
+        re.compile(r"type (?:=~|==) ['\"]([^'\"]+)['\"]"),
+        lambda one, kind: one["type"].lower() == kind.lower(),
+    ),
+    (
+        re.compile(r"tags\[['\"]([^'\"]+)['\"]\] (?:=~|==) ['\"]([^'\"]*)['\"]"),
+        lambda one, name, value: str(one["tags"].get(name, "")).lower() == value.lower(),
+    ),
+    (
+        re.compile(r"isnotempty\((?:tostring\()?tags\[['\"]([^'\"]+)['\"]\]\)?\)"),
+        lambda one, name: bool(one["tags"].get(name)),
+    ),
+)
+
+
+@route("POST", "/providers/Microsoft.ResourceGraph/resources")
+def graph(request: Request) -> Answer:
+    """Queries of the form `Resources | where TERM and TERM | where TERM | project ... | order by ...`."""
+    first, *steps = (step.strip() for step in request.body["query"].split("|"))
+    subscriptions = request.body.get("subscriptions") or ()
+    found = [one for each in subscriptions for one in _generic(request.store, each)]
+    if first.lower() != "resources":
+        return error(400, "InvalidQuery", f"no table {first}")
+    for step in steps:
+        if step.startswith(("project", "order by", "extend", "limit", "take")):
+            continue
+        if not step.startswith("where "):
+            return error(400, "InvalidQuery", f"no operator {step}")
+        for term in step.removeprefix("where ").split(" and "):
+            known = [(pattern.fullmatch(term.strip()), keep) for pattern, keep in _WHERE]
+            matched = next(((match, keep) for match, keep in known if match), None)
+            if matched is None:
+                return error(400, "InvalidQuery", f"no such condition here: {term}")
+            match, keep = matched
+            found = [one for one in found if keep(one, *match.groups())]
+    rows = [{**one, "type": one["type"].lower()} for one in found]
+    answer = {"totalRecords": len(rows), "count": len(rows), "resultTruncated": "false", "data": rows}
+    return _unversioned(request) or Answer(200, answer)
+
+
+# Values of a key vault
+
+
+@route("PUT", "/vault/{vault}/secrets/{secret}")
+def set_secret(request: Request) -> Answer:
+    vault = request.caught["vault"]
+    if not any(path.rpartition("/")[2] == vault for path in request.store.all(CLOUD_NAME, "Vault")):
+        return error(404, "VaultNotFound", f"no vault {vault}")
+    name = "{vault}/{secret}".format(**request.caught)
+    request.store.put(CLOUD_NAME, "SecretValue", name, {"value": request.body["value"]})
+    return _unversioned(request) or Answer(200, {"id": f"https://{vault}.vault.azure.net/secrets/{name}/1"})
+
+
+@route("GET", "/vault/{vault}/secrets/{secret}")
+def get_secret(request: Request) -> Answer:
+    held = request.store.get(CLOUD_NAME, "SecretValue", "{vault}/{secret}".format(**request.caught))
+    if held is None:
+        return error(404, "SecretNotFound", f"A secret with name {request.caught['secret']} was not found.")
+    return _unversioned(request) or Answer(200, {"value": held["value"]})
+
+
+@route("DELETE", "/vault/{vault}/secrets/{secret}")
+def drop_secret(request: Request) -> Answer:
+    request.store.drop(CLOUD_NAME, "SecretValue", "{vault}/{secret}".format(**request.caught))
+    return _unversioned(request) or Answer(200, {})
