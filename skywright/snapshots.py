@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import sqlite3
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -136,6 +134,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _unpack(known: Snapshot, path: Path) -> None:
     """Whole or not at all, whoever else does the same at the same time."""
+    import tempfile
     from lzma import LZMAError
 
     from compiler.catalog.package import PACKED, unpack
@@ -164,6 +163,8 @@ def _unpack(known: Snapshot, path: Path) -> None:
 
 def _verify(known: Snapshot, source: str) -> None:
     """Raises Problems machine/catalog-damaged when the kept file is not what it was."""
+    import hashlib
+
     try:
         content = Path(source).read_bytes()
     except OSError:

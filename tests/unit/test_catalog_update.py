@@ -397,3 +397,23 @@ def test_clouds_are_asked_side_by_side_and_one_that_fails_holds_up_nobody(
     }  # fmt: skip
     assert ("oci", "half way") in told
     assert ("ibm", "skipped") in told
+
+
+def test_the_settings_say_which_regions_are_asked_for_and_a_terminal_sees_it_move(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from skywright.cli import screen
+
+    (tmp_path / ".skywright.yaml").write_text("clouds: {aws: {regions: [us-east-2]}, azure: {}}\n")
+    asked: dict[str, tuple[str, ...] | None] = {}
+
+    def looks(job: Job) -> Fetched:
+        asked[job.cloud] = job.regions
+        job.tell("[half] way")
+        raise Broken("done")
+
+    vendors(monkeypatch, aws=looks, azure=looks)
+    monkeypatch.setattr(screen, "coloured", lambda stream: True)
+    assert main(["catalog", "update", "aws", "azure"]) == 4
+    assert asked == {"aws": ("us-east-2",), "azure": None}
+    assert "Traceback" not in capsys.readouterr().err

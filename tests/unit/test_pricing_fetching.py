@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -14,7 +16,20 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from compiler.catalog.images import Image, shipped
-from skywright.pricing import aws, azure, digitalocean, gcp, ibm, lambdalabs, resolving, vast
+from skywright.pricing import (
+    aws,
+    azure,
+    cudo,
+    digitalocean,
+    gcp,
+    ibm,
+    lambdalabs,
+    nebius,
+    oci,
+    resolving,
+    runpod,
+    vast,
+)
 from skywright.pricing.fetching import Broken, Fetcher, Stopped
 from skywright.pricing.vendor import Job, Skipped
 from tests.unit.test_pricing_parsers import AWS_LAST, AZURE_LAST, DATA, DATE, GCP_LAST, sample
@@ -294,6 +309,38 @@ def test_ibm_asks_for_the_plans_and_prices_of_each_profile(
     assert server.asked[-1][0] == "/api/v1/p%2F1/pricing/deployment"
 
 
+def test_oracle_runpod_and_cudo_are_asked_as_they_want(
+    server: Server, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(oci, "URL", f"{server.url}/data/")
+    server.answers = [data(sample("oci_shapes.json")), data(sample("oci_products.json"))]
+    found = oci.fetch(job(fetcher, "oci"))
+    assert [path for path, _, _ in server.asked] == ["/data/shapes.json", "/data/products.json"]
+    assert {one.region for one in found.rows} == set(oci.REGIONS)
+    monkeypatch.setattr(cudo, "URL", f"{server.url}/types")
+    server.answers = [data(sample("cudo.json"))]
+    assert len(cudo.fetch(job(fetcher, "cudo")).rows) == 9
+    monkeypatch.setattr(runpod, "URL", f"{server.url}/graphql")
+    with pytest.raises(Skipped, match="RUNPOD_API_KEY"):
+        runpod.fetch(job(fetcher, "runpod"))
+    monkeypatch.setenv("RUNPOD_API_KEY", "hush")
+    server.answers = [data(sample("runpod.json"))]
+    assert len(runpod.fetch(job(fetcher, "runpod")).rows) == 6
+    path, headers, body = server.asked[-1]
+    assert headers["Authorization"] == "Bearer hush"
+    assert "gpuTypes" in json.loads(body)["query"]
+    assert "hush" not in path
+
+
+def test_nebius_says_what_it_needs(fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Skipped, match="NEBIUS_IAM_TOKEN"):
+        nebius.fetch(job(fetcher, "nebius"))
+    monkeypatch.setenv("NEBIUS_IAM_TOKEN", "hush")
+    monkeypatch.setitem(sys.modules, "nebius.sdk", None)
+    with pytest.raises(Skipped, match="package `nebius`"):
+        nebius.fetch(job(fetcher, "nebius"))
+
+
 def images(cloud: str) -> tuple[Image, ...]:
     return tuple(one for one in shipped() if one.cloud == cloud)
 
@@ -358,3 +405,51 @@ def test_parameters_of_aws_become_images_of_their_region() -> None:
     (found,) = resolving.parse_parameters(answer, "eu-west-1", named, DATE)
     assert (found.region, found.id, found.kind) == ("eu-west-1", "ami-0123456789abcdef0", "id")
     assert found.drives == "NVIDIA"
+
+
+def test_ec2_and_ssm_are_asked_where_there_are_credentials(
+    fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import boto3
+    from botocore.stub import ANY, Stubber
+
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    asked = job(fetcher, "aws", images=images("aws"), regions=("us-east-1",))
+    assert aws._spot(asked, ("us-east-1",)) == (
+        None,
+        ("spot prices stay as they were: no AWS credentials here",),
+    )
+    assert resolving.resolved(asked)[1] == ("images stay as they were: no AWS credentials here",)
+
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "y")
+    ec2, ssm = (boto3.client(name, region_name="us-east-1") for name in ("ec2", "ssm"))
+    clients = {"ec2": ec2, "ssm": ssm}
+    monkeypatch.setattr(boto3, "client", lambda name, region_name: clients[name])
+    record = {
+        "InstanceType": "p5.48xlarge", "AvailabilityZone": "us-east-1a", "SpotPrice": "18.5",
+        "ProductDescription": "Linux/UNIX", "Timestamp": datetime(2026, 11, 22, tzinfo=timezone.utc),
+    }  # fmt: skip
+    names = [one.id.removeprefix("resolve:ssm:") for one in images("aws")]
+    with Stubber(ec2) as history, Stubber(ssm) as parameters:
+        pages = {"ProductDescriptions": ANY, "StartTime": ANY}
+        history.add_response(
+            "describe_spot_price_history", {"SpotPriceHistory": [record], "NextToken": "2"}, pages
+        )
+        later = {**record, "AvailabilityZone": "us-east-1b"}
+        history.add_response(
+            "describe_spot_price_history", {"SpotPriceHistory": [later]}, {**pages, "NextToken": "2"}
+        )
+        history.add_client_error("describe_spot_price_history", "UnauthorizedOperation")
+        known = [{"Name": names[0], "Value": "ami-0123456789abcdef0"}]
+        parameters.add_response("get_parameters", {"Parameters": known}, {"Names": names})
+        parameters.add_client_error("get_parameters", "AccessDeniedException")
+        spot = {("p5.48xlarge", f"us-east-1{letter}"): 18.5 for letter in "ab"}
+        assert aws._spot(asked, ("us-east-1",)) == (spot, ())
+        assert "UnauthorizedOperation" in aws._spot(asked, ("us-east-1",))[1][0]
+        found, notes = resolving.resolved(asked)
+        assert (found[0].region, found[0].id, notes) == ("us-east-1", "ami-0123456789abcdef0", ())
+        assert found[1:] == images("aws"), "elsewhere, and where the vendor knows none, the name stays"
+        stayed, (note,) = resolving.resolved(asked)
+        assert stayed == images("aws")
+        assert "AccessDenied" in note
