@@ -68,6 +68,7 @@ class Estimate:
     data: tuple[Data, ...] = ()
     outputs: tuple[Data, ...] = ()
     deadline_h: float | None = None
+    disk_tier: str | None = None
 
     @property
     def late(self) -> bool:
@@ -179,7 +180,7 @@ class Reckoner:
     def _beside(self, cloud: str, hours: float) -> tuple[float, float]:
         disk_gb = DISK_GB if self.estimate.disk_gb is None else self.estimate.disk_gb
         address = tariffs.ADDRESS.get(cloud, 0.0) * hours * self.nodes
-        return tariffs.disk(disk_gb, cloud, hours) * self.nodes, address
+        return tariffs.disk(disk_gb, cloud, hours, self.estimate.disk_tier) * self.nodes, address
 
     def _spent(self, cloud: str, market: Market, band: int | None) -> tuple[float, float]:
         """Hours to start, and hours that losses add. A band that nobody says counts as unknown."""

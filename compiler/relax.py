@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from compiler import sharing
-from compiler.catalog import accelerators
+from compiler.catalog import accelerators, tariffs
 from compiler.cost import soonest_h
 from compiler.offer import Accelerator, Offer
 from compiler.passes import PASSES, fit
@@ -86,6 +86,12 @@ def _of_limits(search: Search, attempt: Callable[..., None]) -> None:
     if search.isolation is not None:
         free = replace(search, isolation=None)
         attempt(lambda one: f"isolation: {_isolation(one, wanted)}", free, _nothing)
+    if wanted.network_tier == "best":
+        attempt(lambda _: "network_tier: standard", search.but(network_tier=None), _nothing)
+    if wanted.local_disk:
+        attempt(lambda _: "local_disk: null", search.but(local_disk=None), _nothing)
+    if wanted.disk_tier not in tariffs.PLAIN:
+        attempt(lambda _: "disk_tier: best", search.but(disk_tier="best"), _nothing)
     if search.exact:
         attempt(lambda _: "exact: false", replace(search, exact=False), _nothing)
 

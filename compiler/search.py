@@ -216,7 +216,7 @@ def _searched(
         tried: list[Tried] = []
         for one in group:
             hours = asking.estimate.hours * (_slower(asking, one, wanted) or 1.0)
-            estimate = replace(asking.estimate, disk_gb=one.disk_gb, hours=hours)
+            estimate = replace(asking.estimate, disk_gb=one.disk_gb, disk_tier=one.disk_tier, hours=hours)
             exact = asking.exact or getattr(one, "exact", False)
             search = replace(asking, requirements=one, estimate=estimate, exact=exact)
             done, steps, sized = run(search, shelves)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import takewhile
 from typing import Any, NamedTuple
 
+from compiler.catalog import inside
+from compiler.needs import Requirements
 from compiler.offer import Accelerator, Market, Offer
 from compiler.searching import Group, Search, names_of
 
@@ -109,7 +111,7 @@ class Catalog:
         """Keeps the promise of compiler.searching.Shelf. The last answer is kept: markets differ by pass only."""
         wanted = search.requirements
         card = wanted.accelerator.name if wanted.accelerator else None
-        place = wanted.cloud, wanted.region, wanted.zone
+        place = wanted.cloud, wanted.region, wanted.zone, wanted.network_tier, wanted.local_disk
         allowed = tuple(sorted(search.terms.regions.items()))
         asked = (
             *place,
@@ -165,6 +167,8 @@ class Catalog:
             sold = self._sold(scope)
             yield from _lumps(none, _less(left, sold))
             left = sold
+        speaks = replace(none, instance_type=named or "")
+        scope, left, speaks = yield from self._inside(wanted, speaks, scope, left)
         card = wanted.accelerator.name if wanted.accelerator else None
         sizes = self._sizes(cloud, scope, card)
         if card:
@@ -172,8 +176,26 @@ class Catalog:
             for one in sizes:
                 for market, count, _, _ in one.sold:
                     has[market] += count
-            yield from _lumps(replace(none, instance_type=named or ""), _less(left, has))
-        yield from self._groups(sizes, replace(none, instance_type=named or ""), scope, search.avoided)
+            yield from _lumps(speaks, _less(left, has))
+        yield from self._groups(sizes, speaks, scope, search.avoided)
+
+    def _inside(
+        self, wanted: Requirements, speaks: Offer, scope: Scope, left: dict[Market, int]
+    ) -> Generator[Group, None, tuple[Scope, dict[Market, int], Offer]]:
+        """Lumps of the machines without the network or the disk that is asked for. Returns the scope of the
+        others, what is left, and an offer that speaks for them."""
+        checks = inside.checks(wanted)
+        if not checks:
+            return scope, left, speaks
+        cloud, shapes = speaks.cloud, self._named(speaks.cloud, scope.shapes)
+        for check in checks:
+            kept = [(number, name) for number, name in shapes if check(cloud, name)]
+            gone = next((name for _, name in shapes if not check(cloud, name)), "")
+            scope = Scope(scope.places, tuple(number for number, _ in kept))
+            sold = self._sold(scope)
+            yield from _lumps(replace(speaks, instance_type=gone), _less(left, sold))
+            left, shapes = sold, kept
+        return scope, left, replace(speaks, instance_type=shapes[0][1] if shapes else "")
 
     def _groups(
         self, sizes: list[_Size], like: Offer, scope: Scope, avoided: frozenset[str]
@@ -326,6 +348,12 @@ class Catalog:
             (name, cloud),
         )
         return tuple(number for (number,) in found)
+
+    def _named(self, cloud: str, among: tuple[int, ...] | None) -> list[tuple[int, str]]:
+        """Number and name of a cloud's shapes, or of those among them."""
+        sql = "select shape.id, name from shape join cell on cell.id = cell where cloud = ? order by shape.id"
+        found = self.connection.execute(sql, (cloud,))
+        return [row for row in found if among is None or row[0] in among]
 
     def _avoided(self, cloud: str, scope: Scope, avoided: frozenset[str]) -> list[tuple[int, Offer]]:
         if not any(name.partition(" ")[0] == cloud for name in avoided):

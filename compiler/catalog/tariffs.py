@@ -169,6 +169,50 @@ _DISK = {
 DISK: Final[Mapping[str, float]] = {cloud: price for cloud, (price, _) in _DISK.items()}
 """The boot disk that a node gets: gp3, balanced persistent disk, premium SSD. Elsewhere it is in the price."""
 
+
+class Tier(NamedTuple):
+    """A boot disk of one speed: USD per GB and month, and USD per month for what it does beyond its size."""
+
+    gb: float
+    fixed: float
+    what: str
+
+
+_EBS_IOPS, _EBS_MB_S = 0.005, 0.04
+"""gp3: USD per month and IOPS above 3,000, and per MB/s above 125."""
+
+
+def _gp3(iops: int, mb_s: int) -> Tier:
+    fixed = (iops - 3000) * _EBS_IOPS + (mb_s - 125) * _EBS_MB_S
+    return Tier(DISK["aws"], round(fixed, 6), f"gp3, {iops:,} IOPS, {mb_s:,} MB/s")
+
+
+TIERS: Final[Mapping[str, Mapping[str, Tier]]] = {
+    "aws": {
+        "low": _gp3(3000, 125),
+        "medium": _gp3(3000, 125),
+        "high": _gp3(8000, 500),
+        "best": _gp3(8000, 500),
+        "ultra": _gp3(16000, 1000),
+    },
+    "gcp": {
+        "low": Tier(0.04, 0.0, "standard persistent disk"),
+        "medium": Tier(DISK["gcp"], 0.0, "balanced persistent disk"),
+        "high": Tier(0.17, 0.0, "SSD persistent disk"),
+        "best": Tier(0.17, 0.0, "SSD persistent disk"),
+    },
+    "azure": {
+        "low": Tier(0.075, 0.0, "standard SSD"),
+        "medium": Tier(DISK["azure"], 0.0, "premium SSD"),
+        "high": Tier(DISK["azure"], 0.0, "premium SSD"),
+        "best": Tier(DISK["azure"], 0.0, "premium SSD"),
+    },
+}
+"""`disk_tier` by cloud, as far as a price is known. Tier and source of the disk are those of the cloud's boot disk."""
+
+PLAIN: Final = (None, "none", "medium", "best")
+"""Tiers that every cloud can give: where disks have one speed, it is the best."""
+
 OBJECTS: Final[Mapping[str, Rate]] = {
     "aws": Rate("", ((50 * TB, 0.023), (500 * TB, 0.022), (None, 0.021)), _S3),
     "gcp": Rate("", ((None, 0.020),), _GCS),
@@ -237,9 +281,16 @@ def objects(gb: float, cloud: str, hours: float) -> float:
     return tiered(gb, rate.tiers) * hours / HOURS_A_MONTH if rate else 0.0
 
 
-def disk(gb: float, cloud: str, hours: float) -> float:
-    """USD for a boot disk of `gb` for `hours`."""
-    return gb * DISK.get(cloud, 0.0) * hours / HOURS_A_MONTH
+def disk(gb: float, cloud: str, hours: float, tier: str | None = None) -> float:
+    """USD for a boot disk of `gb` for `hours`; `tier` is its speed, one that `has_tier` allows."""
+    found = TIERS.get(cloud, {}).get(tier or "")
+    monthly = gb * found.gb + found.fixed if found else gb * DISK.get(cloud, 0.0)
+    return monthly * hours / HOURS_A_MONTH
+
+
+def has_tier(cloud: str, tier: str | None) -> bool:
+    """Whether a cloud sells boot disks of this speed at a known price."""
+    return tier in PLAIN or tier in TIERS.get(cloud, {})
 
 
 def _gcp_continent(region: str) -> str:
@@ -287,6 +338,16 @@ def listed() -> tuple[Listed, ...]:
     rows += [
         Listed("boot disk", cloud, price, price, "GB and month", source)
         for cloud, (price, source) in _DISK.items()
+    ]
+    for cloud, tiers in TIERS.items():
+        source = _DISK[cloud][1]
+        rows += [
+            Listed(f"disk tier {name} ({one.what})", cloud, one.gb, one.gb, "GB and month", source)
+            for name, one in tiers.items()
+        ]
+    rows += [
+        Listed("gp3 above 3,000 IOPS", "aws", _EBS_IOPS, _EBS_IOPS, "IOPS and month", _EBS),
+        Listed("gp3 above 125 MB/s", "aws", _EBS_MB_S, _EBS_MB_S, "MB/s and month", _EBS),
     ]
     rows += [_span("objects", cloud, (rate,), "GB and month") for cloud, rate in OBJECTS.items()]
     rows += [

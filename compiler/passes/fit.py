@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from compiler import sharing
+from compiler.catalog import inside, tariffs
 from compiler.catalog.hosts import ARM_CARDS
 from compiler.offer import Offer
 from compiler.quantity import Quantity
@@ -78,6 +79,9 @@ def _reason(offer: Offer, wanted: Requirements) -> str | None:
     machine = named(wanted)
     if machine and offer.instance_type != machine:
         return f"are not {machine}"
+    word = _inside(offer, wanted)
+    if word:
+        return word
     if wanted.accelerator:
         asked = wanted.accelerator
         if not offer.accelerator or offer.accelerator.name != asked.name:
@@ -99,6 +103,19 @@ def _reason(offer: Offer, wanted: Requirements) -> str | None:
         return f"have less than {gigabytes(ratio.value)} of memory for each vCPU"
     if wanted.disk_gb and offer.disk_gb is not None and offer.disk_gb + _ROUNDING < wanted.disk_gb:
         return f"have less than {gigabytes(wanted.disk_gb)} of disk"
+    return None
+
+
+def _inside(offer: Offer, wanted: Requirements) -> str | None:
+    """What is asked of the machine's network and disks."""
+    if not tariffs.has_tier(offer.cloud, wanted.disk_tier):
+        if offer.cloud in tariffs.DISK:
+            return f"have no disk of tier {wanted.disk_tier} whose price is known"
+        return "have disks of one speed"
+    if wanted.network_tier == "best" and not inside.fast_network(offer.cloud, offer.instance_type):
+        return "have no fast network (EFA, GPUDirect, InfiniBand)"
+    if wanted.local_disk and not inside.has_disk(offer.cloud, offer.instance_type, wanted.local_disk):
+        return f"have no {wanted.local_disk.kind} disk inside with {gigabytes(wanted.local_disk.gb.value)}"
     return None
 
 

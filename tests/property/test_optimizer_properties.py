@@ -17,6 +17,7 @@ from compiler.catalog import build, package
 from compiler.catalog.rows import Row
 from compiler.catalog.shelf import Catalog
 from compiler.cost import Estimate, Reckoner
+from compiler.needs import LocalDisk
 from compiler.offer import Accelerator, Market, Offer
 from compiler.plan import Plan
 from compiler.prices import Discount, Machine, Prices, Reservation
@@ -33,7 +34,7 @@ rows = st.builds(
     cloud=st.sampled_from(CLOUDS),
     region=st.sampled_from(["r1", "r2"]),
     zone=st.none() | st.sampled_from(["a", "b"]),
-    instance_type=st.sampled_from(["small", "large"]),
+    instance_type=st.sampled_from(["small", "large", "p4d.24xlarge", "m5d.large", "a3-highgpu-8g"]),
     accelerator=st.none() | st.sampled_from(["A100", "L4", "GH200"]),
     count=st.sampled_from([1.0, 2.0, 8.0, 0.5]),
     cpus=st.sampled_from([2.0, 8.0, 16.0]),
@@ -57,6 +58,14 @@ requirements = st.builds(
     memory_gb=st.none() | st.builds(Quantity, st.sampled_from([8.0, 16.0]), st.booleans()),
     disk_gb=st.none() | st.just(100.0),
     use_spot=st.booleans(),
+    instance_type=st.none() | st.none() | st.sampled_from(["small", "m5d.large"]),
+    disk_tier=st.none() | st.none() | st.sampled_from(["low", "medium", "high", "best", "ultra"]),
+    network_tier=st.none() | st.none() | st.just("best"),
+    local_disk=st.none()
+    | st.none()
+    | st.builds(
+        LocalDisk, st.sampled_from(["nvme", "ssd"]), st.sampled_from([Quantity(50, True), Quantity(500)])
+    ),
     max_hourly_cost=st.none() | st.none() | st.sampled_from([0.05, 0.5, 1.5]),
 )
 
@@ -253,6 +262,8 @@ def relaxed(wanted: Requirements) -> list[Requirements]:
         replace(wanted, zone=None),
         replace(wanted, disk_gb=None),
         replace(wanted, max_hourly_cost=None),
+        replace(wanted, network_tier=None),
+        replace(wanted, local_disk=None),
         replace(wanted, max_hourly_cost=wanted.max_hourly_cost and wanted.max_hourly_cost * 2),
     ]
     if wanted.cpus:
