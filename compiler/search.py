@@ -375,5 +375,16 @@ def _envelope(placements: tuple[Placement, ...], budget: float | None) -> Envelo
     )
 
 
+def approved(plan: Plan) -> tuple[Placement, ...]:
+    """The placements that the envelope names, in its order: of each place and market the best."""
+    if plan.envelope is None:
+        return ()
+    places: dict[str, Placement] = {}
+    for one in plan.placements:
+        if one.hourly <= plan.envelope.price_ceiling or one is plan.chosen:
+            places.setdefault(_market_at(one.offer), one)
+    return tuple(places[name] for name in plan.envelope.placements if name in places)
+
+
 def _market_at(offer: Offer) -> str:
     return f"{offer.where} {offer.market.value}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from compiler.problem import Exit, Problem, Problems
 from skywright.cli import screen
 from skywright.cli.arguments import Values
+from skywright.cli.follow import waits_for_login
 from skywright.cli.launch import connect, timeline_end
 from skywright.cli.names import confirm_many, meant, sorted_out
 
@@ -73,7 +74,8 @@ def _wait(client: Client, name: str, after: int) -> dict[str, Any]:
             for event in answer["events"]:
                 shown.event(event)
             deployment: dict[str, Any] = answer["deployment"]
-            if deployment["state"] in ("gone", "failed") or deployment["wanted"] == "up":
+            waits = waits_for_login(deployment)
+            if waits or deployment["state"] in ("gone", "failed") or deployment["wanted"] == "up":
                 return deployment
             begun = True
             shown.tick()

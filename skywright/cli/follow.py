@@ -90,6 +90,8 @@ class Follower:
                 self._take_logs(chunks)
             if self.run and self.run["status"] in ENDED and logs_ended:
                 return self.run
+            if waits_for_login(self.deployment) and not screen.asks():
+                raise Problems(Problem.of(self.deployment["problem"]))
             if self.deployment.get("state") in ("failed", "gone") and not self._run_is_on():
                 return self.run or {
                     "run": self.number,
@@ -160,12 +162,18 @@ class Follower:
             self._put(("logs", (chunks, ended)))
 
 
+def waits_for_login(deployment: dict[str, Any]) -> bool:
+    """Does nothing go on before somebody renews its credentials?"""
+    return bool(deployment.get("problem")) and str(deployment.get("blocked")).startswith("credentials: ")
+
+
 def settle(follower: Follower, *, as_data: bool = False) -> int:
     """Follow, say how it ended, and give the exit code."""
     run = follower.follow()
     if run is None:
         screen.say(f"left running: {screen.PROGRAM} logs {follower.name} {follower.number}")
         return int(Exit.INTERRUPTED)
+    _say_tries(follower.deployment, run)
     problem = follower.deployment.get("problem")
     if problem and run["status"] not in ("SUCCEEDED", "FAILED", "FAILED_SETUP"):
         raise Problems(Problem.of(problem))
@@ -173,6 +181,16 @@ def settle(follower: Follower, *, as_data: bool = False) -> int:
         screen.data({"name": follower.name, "run": run, "deployment": follower.deployment})
         return int(ENDED.get(run["status"], Exit.NOT_FINISHED))
     return say_end(follower.name, run, follower.deployment)
+
+
+def _say_tries(deployment: dict[str, Any], run: dict[str, Any]) -> None:
+    """Which places had no room since the run was ordered."""
+    since = run.get("submitted") or 0
+    tries = [one for one in deployment.get("tries") or () if one["at"] >= since]
+    if tries:
+        screen.say(f"  {screen.plural(len(tries), 'place')} had no room:")
+    for one in tries:
+        screen.say(f"    {one['where']} {one['market']}: {screen.printable(one['reason'])}")
 
 
 def _stop_wanted() -> bool:

@@ -17,6 +17,7 @@ MARKS = {
     "lost": "!",
     "replaced": "✔",
     "problem": "✗",
+    "moved": "✔",
 }
 COLOURS = {"!": screen.YELLOW, "✔": screen.GREEN, "✗": screen.RED}
 SHOWN_PHASES = ("SETTING_UP", "RUNNING", "RECOVERING")
@@ -48,6 +49,8 @@ def line_of(event: dict[str, Any]) -> str | None:
     if kind in ("phase", "accepted", "run", "removed"):
         return None
     text = screen.called(screen.printable(event["text"]))
+    if kind == "try" and data.get("failure"):
+        return f"✗ {text}"
     if kind == "resource":
         return f"{'✗' if data.get('status') == 'failed' else '✔'} {text}"
     return f"{MARKS.get(kind, '·')} {text}"

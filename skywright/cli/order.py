@@ -13,7 +13,7 @@ from compiler.paths import WORKDIR
 from skywright.cli import screen, settings
 from skywright.cli.archive import Archive, pack
 from skywright.cli.arguments import Values
-from skywright.cli.planning import settled
+from skywright.cli.planning import make_spec, settled
 from skywright.cli.taskfile import Entry
 
 if TYPE_CHECKING:
@@ -54,17 +54,60 @@ def make_order(
         "project": spec.project,
         "owner": settings.owner(),
         "task": entry.task.to_data(redact=True),
-        "plan": {**told, "envelope": plan.envelope.to_data() if plan.envelope else None},
+        "plan": {**told, "envelope": _envelope(plan)},
         "spec": spec.to_data(),
+        "choices": [] if living and (living.fits or living.grows) else choices(entry, plan, spec),
         "run": make_run(task, files, setup=not values.no_setup),
         "options": options(task, chosen, values),
         "env": settings.engine_env(clouds={one.offer.cloud for one in plan.placements}),
     }
 
 
-def make_run(task: Task, files: list[dict[str, str]], *, setup: bool) -> dict[str, Any]:
-    """The part of an order that is executed. `gpus_per_node` is rounded up, as SkyPilot gives it to tasks."""
+def choices(entry: Entry, plan: Plan, spec: StackSpec) -> list[dict[str, Any]]:
+    """What the envelope approves as whole stacks, in its order: of each place the best machine; first is `spec`."""
+    from compiler.search import approved
+
+    return [
+        {
+            "spec": (spec if one is plan.chosen else make_spec(entry, one, spec.project)).to_data(),
+            "where": one.offer.where,
+            "market": one.offer.market.value,
+            "hourly": one.hourly,
+            "gpus_per_node": gpus_per_node(settled(entry.task, one)),
+        }
+        for one in approved(plan)
+    ]
+
+
+def _envelope(plan: Plan) -> dict[str, Any] | None:
+    """With the first placement that fits and is not approved, and how many there are of those."""
+    from compiler.search import approved
+
+    if plan.envelope is None:
+        return None
+    places = {one.offer.where for one in approved(plan)}
+    outside = [one for one in plan.placements if one.offer.where not in places]
+    if not outside:
+        return plan.envelope.to_data()
+    offer = outside[0].offer
+    beyond = {
+        "count": len(outside) + plan.possible - len(plan.placements),
+        "where": offer.where,
+        "market": offer.market.value,
+        "hourly": outside[0].hourly,
+        "infra": "/".join(part for part in (offer.cloud, offer.region, offer.zone) if part),
+    }
+    return {**plan.envelope.to_data(), "beyond": beyond}
+
+
+def gpus_per_node(task: Task) -> int:
+    """Rounded up, as SkyPilot gives it to tasks."""
     accelerator = task.requirements.accelerator
+    return math.ceil(accelerator.count) if accelerator else 0
+
+
+def make_run(task: Task, files: list[dict[str, str]], *, setup: bool) -> dict[str, Any]:
+    """The part of an order that is executed."""
     return {
         "name": task.name or "cmd",
         "setup": task.setup if setup else None,
@@ -73,7 +116,7 @@ def make_run(task: Task, files: list[dict[str, str]], *, setup: bool) -> dict[st
         "secrets": dict(task.secrets),
         "files": files,
         "checkpoint": task.checkpoint,
-        "gpus_per_node": math.ceil(accelerator.count) if accelerator else 0,
+        "gpus_per_node": gpus_per_node(task),
         "num_nodes": task.num_nodes,
     }
 

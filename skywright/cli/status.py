@@ -105,6 +105,13 @@ def _one(one: dict[str, Any], client: Client) -> None:
     cost = f"{screen.money(one['hourly'])}/h, {screen.money(one['spent'])} so far"
     screen.out(f"  up       {screen.span(one['up_s'])}, {cost}")
     screen.out(f"  ends     {_ends(one)}")
+    if one.get("moving_to") or one.get("leaving"):
+        parts = (("to", one.get("moving_to")), ("removing", one.get("leaving")))
+        screen.out(f"  moves    {', '.join(f'{verb} {what}' for verb, what in parts if what)}")
+    for tried in (one.get("tries") or ())[-3:]:
+        screen.out(
+            f"  refused  {screen.ago(tried['at'])}  {tried['where']}: {screen.printable(tried['reason'])}"
+        )
     if one.get("blocked"):
         screen.out(f"  blocked  {screen.printable(one['blocked'])}")
     run = one.get("run")

@@ -99,8 +99,14 @@ async def inventory(
     found: tuple[NodeFacts, ...] = await ask_of(
         control, deployment, "inventory", deployment.project, spec=spec
     )
-    stack = (spec or deployment.spec)["stack"]
-    return [one for one in found if one.deployment == deployment.name and one.stack in (None, stack)]
+    wanted = spec or deployment.spec
+    return [
+        one
+        for one in found
+        if one.deployment == deployment.name
+        and one.stack in (None, wanted["stack"])
+        and one.region in (None, wanted.get("region"))
+    ]
 
 
 def _remember(control: Control, deployment: Deployment, problems: tuple[Problem, ...]) -> None:

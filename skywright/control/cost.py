@@ -9,13 +9,18 @@ from skywright.control.rows import Deployment, Node
 
 
 def spent(control: Control, deployment: Deployment) -> float:
-    """USD so far. `hourly` is for all nodes together, so each node's share is an equal part of it."""
-    if not deployment.hourly:
-        return 0.0
+    """USD so far: each node at its own price, whatever place it was in."""
     now = control.clock.now()
-    share = deployment.hourly / max(1, deployment.nodes_wanted)
-    seconds = sum((node.gone or now) - node.created for node in control.store.find(Node, uid=deployment.uid))
-    return share * max(0.0, seconds) / 3600
+    share = share_of(deployment)
+    return sum(
+        max(0.0, (node.gone or now) - node.created) * (share if node.hourly is None else node.hourly) / 3600
+        for node in control.store.find(Node, uid=deployment.uid)
+    )
+
+
+def share_of(deployment: Deployment) -> float:
+    """USD per hour of one node where the deployment is now: `hourly` is for all of them together."""
+    return deployment.hourly / max(1, deployment.nodes_wanted)
 
 
 def report(control: Control) -> list[dict[str, Any]]:

@@ -8,17 +8,14 @@ import time
 from typing import Any
 
 from compiler.problem import Problem
-from skywright.control import breaker, clouds, gang, leaving, loss, operations, words
+from skywright.control import breaker, clouds, failover, gang, leaving, loss, operations, words
 from skywright.control.context import WORK, Control
+from skywright.control.cost import share_of
 from skywright.control.desired import current_run
 from skywright.control.nodes import fence
 from skywright.control.progress import kept_folder
 from skywright.control.rows import Deployment, Node, Operation, Run
-from stacks.cloud import Failure
 from stacks.operate import Kind
-
-BACKOFF_S = (2.0, 5.0, 15.0, 30.0, 60.0)
-"""Pauses between failing attempts to make or replace nodes; the last one repeats."""
 
 
 async def step(control: Control, uid: str) -> None:
@@ -58,7 +55,12 @@ def missing_ranks(control: Control, deployment: Deployment) -> list[int]:
 
 def _provide(control: Control, deployment: Deployment) -> None:
     """Ask for nodes when some are missing or the wish has changed."""
-    if deployment.stage == "failed" or (deployment.retry_at or 0) > control.clock.now():
+    if (deployment.retry_at or 0) > control.clock.now():
+        return
+    if deployment.outgoing is not None:
+        failover.clean(control, deployment)
+        return
+    if deployment.stage == "failed":
         return
     missing = missing_ranks(control, deployment)
     changed = deployment.applied != deployment.digest
@@ -71,17 +73,21 @@ def _provide(control: Control, deployment: Deployment) -> None:
         return
     if deployment.stage == "pending":
         _put_old_checkpoints_aside(control, deployment)
+    ready = failover.prepare(control, deployment)
+    if ready is None:
+        return
+    deployment = ready
     lost = [
         node.node
         for node in control.store.find(Node, uid=deployment.uid, state="lost")
-        if node.rank in missing
+        if node.rank in missing and deployment.move is None
     ]
     with control.store.together():
         stage = "provisioning" if deployment.applied is None else deployment.stage
         if control.store.change(
             deployment, when={"stage": deployment.stage, "wanted": "up"}, stage=stage, retry_at=None
         ):
-            operations.intend(control, deployment, Kind.UP, lost)
+            operations.intend(control, deployment, Kind.UP, lost, spec=failover.wanted(deployment))
     names = ", ".join(f"node-{rank}" for rank in missing)
     if lost and missing:
         control.tell(deployment, "step", f"a replacement for {names} is requested", ranks=missing)
@@ -107,16 +113,17 @@ async def _ended(
     """Store and apply an operation's result, once."""
     destroy, bare = operation.kind == Kind.DESTROY.value, False
     if destroy and (result["ok"] or (deployment.purge and operation.purge)):
-        await leaving.sweep(control, deployment)
+        await leaving.sweep(control, deployment, operation.spec)
     elif not destroy and not result["ok"]:
-        past = [one.result for one in control.store.find(Operation, uid=deployment.uid) if one.result]
-        bare = await leaving.nothing_made(control, deployment, [*past, result])
+        bare = await leaving.nothing_made(control, deployment, operation, result)
     with control.store.together():
         if not control.store.change(
             operation, when={"ended": None}, ended=control.clock.now(), state="done", result=result
         ):
             return
-        if destroy:
+        if operation.cleans:
+            failover.cleaned(control, deployment, operation, result)
+        elif destroy:
             leaving.ended(control, deployment, operation, result)
         elif result["ok"]:
             _provided(control, deployment, operation, result)
@@ -132,6 +139,12 @@ def _provided(control: Control, deployment: Deployment, operation: Operation, re
     now = control.clock.now()
     from compiler.spec import StackSpec
 
+    if failover.is_move(deployment, operation.spec):
+        deployment = failover.moved(control, deployment)
+    elif operation.spec["stack"] != deployment.spec["stack"]:
+        # Somebody wanted something else meanwhile.
+        control.store.change(deployment, outgoing=operation.spec)
+        return
     applied = StackSpec.from_data(operation.spec).digest
     control.store.change(
         deployment,
@@ -144,11 +157,34 @@ def _provided(control: Control, deployment: Deployment, operation: Operation, re
         retry_at=None,
         blocked=None,
         problem=None,
+        tries=failover.close_round(deployment),
     )
-    ids = set()
+    _take_nodes(control, deployment, operation, result)
+    seconds = (result.get("seconds") or {}).get("total")
+    took = f" in {words.duration(seconds)}" if seconds is not None else ""
+    counts = ", ".join(
+        f"{count} {what}" for what, count in sorted(result["changes"].items()) if what != "same"
+    )
+    control.tell(
+        deployment,
+        "step",
+        f"up finished{took}" + (f" ({counts})" if counts else ""),
+        type="result",
+        changes=result["changes"],
+        seconds=result.get("seconds"),
+    )
+
+
+def _take_nodes(
+    control: Control, deployment: Deployment, operation: Operation, result: dict[str, Any]
+) -> None:
+    """What the stack exports is what there is: new nodes are known, others are fenced."""
+    now, share, ids = control.clock.now(), share_of(deployment), set()
     for item in result["nodes"]:
         ids.add(item["id"])
-        control.store.add(Node(item["id"], deployment.uid, item["rank"], item["address"], created=now))
+        control.store.add(
+            Node(item["id"], deployment.uid, item["rank"], item["address"], created=now, hourly=share)
+        )
         control.presence.of(item["id"], control.clock.steady())
         before = control.store.first(
             Node, order="-gone", uid=deployment.uid, rank=item["rank"], node=tuple(operation.lost)
@@ -166,19 +202,6 @@ def _provided(control: Control, deployment: Deployment, operation: Operation, re
     for node in control.store.find(Node, uid=deployment.uid, revoked=None):
         if node.node not in ids:
             fence(control, deployment, node, "the stack has no such node any more", state="gone")
-    seconds = (result.get("seconds") or {}).get("total")
-    took = f" in {words.duration(seconds)}" if seconds is not None else ""
-    counts = ", ".join(
-        f"{count} {what}" for what, count in sorted(result["changes"].items()) if what != "same"
-    )
-    control.tell(
-        deployment,
-        "step",
-        f"up finished{took}" + (f" ({counts})" if counts else ""),
-        type="result",
-        changes=result["changes"],
-        seconds=result.get("seconds"),
-    )
 
 
 def _not_provided(
@@ -187,11 +210,11 @@ def _not_provided(
     """`bare`: nothing was made at all."""
     problem = dict(result["problem"] or {"code": "engine/failed", "message": "the engine operation failed"})
     stack = operation.spec["stack"]
+    made = leaving.stack_made(control, operation)
     if bare:
-        empty = leaving.stack_made(control, operation)
         problem["left_behind"] = (
             f"only the empty stack {stack}; `skywright down {deployment.name}` removes it"
-            if empty
+            if made
             else "nothing"
         )
     elif not problem.get("left_behind"):
@@ -199,12 +222,18 @@ def _not_provided(
             f"what was made before that in stack {stack}; `skywright down {deployment.name}` removes it"
         )
     if deployment.wanted == "gone":
+        if operation.spec["stack"] != deployment.spec["stack"] and not (bare and not made):
+            control.store.change(deployment, outgoing=operation.spec, move=None)
         return
     if clouds.refused_credentials(control, deployment, result):
         clouds.lock(control, deployment, Problem.of(problem), clouds.LOCKED_S)
         return
+    full = result.get("failure") in failover.FULL and deployment.before is None
+    if full or failover.is_move(deployment, operation.spec):
+        failover.note(control, deployment, operation, result, problem, bare and not made)
+        return
     if _goes_on(deployment, result):
-        _try_later(control, deployment, problem)
+        failover.try_later(control, deployment, problem)
         return
     if deployment.applied is None:
         control.store.change(deployment, stage="failed", problem=problem, failures=deployment.failures + 1)
@@ -221,25 +250,7 @@ def _goes_on(deployment: Deployment, result: dict[str, Any]) -> bool:
     """Is it tried again? Nodes that were there are always wanted back; new ones only as long as a person said so."""
     if deployment.applied is not None and deployment.before is None:
         return True
-    return deployment.retry and result.get("failure") in (Failure.CAPACITY.value, Failure.QUOTA.value)
-
-
-def _try_later(control: Control, deployment: Deployment, problem: dict[str, Any]) -> None:
-    pause = BACKOFF_S[min(deployment.failures, len(BACKOFF_S) - 1)]
-    control.store.change(
-        deployment,
-        failures=deployment.failures + 1,
-        retry_at=control.clock.now() + pause,
-        problem=problem,
-        blocked=str(problem["message"]),
-    )
-    control.tell(
-        deployment,
-        "problem",
-        f"{problem['message']}; trying again in {words.duration(pause)}",
-        problem=problem,
-        retry_s=pause,
-    )
+    return deployment.retry and result.get("failure") in failover.FULL
 
 
 def _change_back(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from compiler.problem import Problem, Problems
-from skywright.control import clouds, operations, words
+from skywright.control import clouds, failover, operations, words
 from skywright.control.context import WORK, Control
 from skywright.control.desired import secrets_scope
 from skywright.control.gang import end
@@ -79,6 +79,7 @@ def _make(control: Control, order: Order) -> Deployment:
         idle_s=order.idle_s,
         stop_down=order.down,
         retry=order.retry,
+        choices=order.choices,
     )
     control.store.add(row)
     control.tell(
@@ -92,7 +93,8 @@ def _make(control: Control, order: Order) -> Deployment:
 
 def _reuse(control: Control, row: Deployment, order: Order) -> Deployment:
     """Use the nodes of a living deployment; its spec changes when the order's differs."""
-    _may_reuse(row, order)
+    nothing = _has_nothing(control, row)
+    _may_reuse(row, order, nothing)
     changes: dict[str, Any] = {
         "problem": None,
         "blocked": None,
@@ -103,6 +105,7 @@ def _reuse(control: Control, row: Deployment, order: Order) -> Deployment:
         "idle_s": order.idle_s,
         "stop_down": order.down,
         "retry": order.retry,
+        "tries": failover.close_round(row),
     }
     if row.stage == "failed":
         changes["stage"] = "pending"
@@ -111,7 +114,12 @@ def _reuse(control: Control, row: Deployment, order: Order) -> Deployment:
         if row.applied == row.digest:
             changes["before"] = _as_it_is(control, row)
             operations.keep_env(control, row.uid)
+        if nothing and row.spec["stack"] != order.spec.stack and row.stage != "pending":
+            changes["outgoing"] = row.outgoing or row.spec
         changes |= {
+            "cloud": order.spec.cloud,
+            "choices": order.choices,
+            "move": None,
             "spec": order.spec.to_data(),
             "digest": order.spec.digest,
             "place": order.place,
@@ -135,12 +143,17 @@ def _reuse(control: Control, row: Deployment, order: Order) -> Deployment:
 
 def _as_it_is(control: Control, row: Deployment) -> dict[str, Any]:
     """What is put back when the change is refused, and the first run that needs the change."""
-    names = ("spec", "digest", "place", "market", "hourly", "envelope", "task")
+    names = ("spec", "digest", "cloud", "place", "market", "hourly", "envelope", "choices", "task")
     first_run = control.store.highest(Run, "run", uid=row.uid) + 1
     return {**{name: getattr(row, name) for name in names}, "first_run": first_run}
 
 
-def _may_reuse(row: Deployment, order: Order) -> None:
+def _has_nothing(control: Control, row: Deployment) -> bool:
+    """Was it never up, and is nothing of it being made? Then it may be anywhere."""
+    return row.applied is None and operations.unfinished(control, row.uid) is None
+
+
+def _may_reuse(row: Deployment, order: Order, nothing: bool) -> None:
     if row.project != order.project:
         raise Problems(
             Problem(
@@ -151,7 +164,7 @@ def _may_reuse(row: Deployment, order: Order) -> None:
         )
     if row.wanted == "gone":
         raise Problems(_being_removed(row))
-    if (row.cloud, row.spec.get("region")) != (order.spec.cloud, order.spec.region):
+    if not nothing and (row.cloud, row.spec.get("region")) != (order.spec.cloud, order.spec.region):
         raise Problems(
             Problem(
                 "control/would-move",

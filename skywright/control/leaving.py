@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
 from typing import Any
 
 from compiler.problem import Problem
-from skywright.control import clouds, operations, retention, words
+from skywright.control import clouds, failover, operations, retention, words
 from skywright.control.context import Control, log
 from skywright.control.cost import spent
 from skywright.control.desired import current_run
@@ -33,6 +32,9 @@ async def step(control: Control, deployment: Deployment, operation: Operation | 
         return
     if clouds.is_locked(deployment) and (deployment.retry_at or 0) > control.clock.now():
         return
+    if deployment.outgoing is not None:
+        failover.clean(control, deployment)
+        return
     if await _never_existed(control, deployment):
         with control.store.together():
             if control.store.change(deployment, when={"wanted": "gone", "ended": None}, stage="removing"):
@@ -45,14 +47,24 @@ async def step(control: Control, deployment: Deployment, operation: Operation | 
             operations.intend(control, deployment, Kind.DESTROY)
 
 
-async def nothing_made(control: Control, deployment: Deployment, results: Iterable[Result]) -> bool:
-    """Did every operation (`results`) fail before it made a resource, and does the cloud list no node either?"""
-    if deployment.applied is not None or control.store.first(Node, uid=deployment.uid):
+async def nothing_made(
+    control: Control, deployment: Deployment, operation: Operation, result: Result | None = None
+) -> bool:
+    """Did every operation on that stack, this one by `result`, fail before it made a resource, and does the cloud
+    list no node of it either?"""
+    past = control.store.find(Operation, order="started", uid=deployment.uid)
+    results: list[Result] = []
+    for one in past:
+        if one.spec["stack"] != operation.spec["stack"] or one.result is None:
+            continue
+        results = [] if one.cleans and one.result["ok"] else [*results, one.result]
+    results = [*results, result] if result else results
+    if deployment.applied is not None and operation.spec["stack"] == deployment.spec["stack"]:
         return False
     if any(found["ok"] or found["nodes"] or found.get("resources") != 0 for found in results):
         return False
     try:
-        return not await clouds.inventory(control, deployment)
+        return not await clouds.inventory(control, deployment, operation.spec)
     except Exception as error:
         log.warning("%s: the cloud could not be asked what exists: %s", deployment.name, error)
         return False
@@ -65,23 +77,29 @@ def stack_made(control: Control, operation: Operation) -> bool:
 
 
 async def _never_existed(control: Control, deployment: Deployment) -> bool:
-    past = control.store.find(Operation, uid=deployment.uid)
+    past = control.store.find(Operation, order="started", uid=deployment.uid)
     if not past or any(stack_made(control, one) for one in past):
         return False
-    return await nothing_made(control, deployment, [one.result for one in past if one.result is not None])
+    if deployment.applied is not None or control.store.first(Node, uid=deployment.uid):
+        return False
+    last = {one.spec["stack"]: one for one in past}
+    for one in last.values():
+        if not await nothing_made(control, deployment, one):
+            return False
+    return True
 
 
-async def sweep(control: Control, deployment: Deployment) -> None:
+async def sweep(control: Control, deployment: Deployment, spec: dict[str, Any]) -> None:
     """Remove what exists in the cloud beside the engine's state: a killed create may have left it.
 
     A purge goes on when the cloud refuses; the timeline says what it left.
     """
     left: list[str] = []
     try:
-        for facts in await clouds.inventory(control, deployment):
+        for facts in await clouds.inventory(control, deployment, spec):
             log.warning("%s: %s exists beside the stack, removing it", deployment.name, facts.node)
             try:
-                await clouds.ask_of(control, deployment, "remove", facts.node)
+                await clouds.ask_of(control, deployment, "remove", facts.node, spec=spec)
             except Exception as error:
                 if not deployment.purge:
                     raise

@@ -10,6 +10,7 @@ from typing import Any
 from compiler.problem import Problems
 from skywright.control import clouds, words
 from skywright.control.context import WORK, Control, log
+from skywright.control.cost import share_of
 from skywright.control.logbook import PHASES as PARTS
 from skywright.control.logbook import Part
 from skywright.control.rows import Deployment, Node, NodeEvent, Run, RunRank
@@ -46,6 +47,8 @@ async def join(control: Control, node: str, body: dict[str, Any]) -> str:
     deployment = control.store.first(Deployment, name=facts.deployment, project=facts.project, ended=None)
     if deployment is None:
         raise Refused(409, f"there is no deployment {facts.deployment}", stop=True)
+    if not _of_present_stack(deployment, facts):
+        raise Refused(503, f"{facts.deployment} is not there yet, or not there any more")
     if facts.rank >= deployment.nodes_wanted:
         raise Refused(409, f"{facts.deployment} has no rank {facts.rank}", stop=True)
     _make_room(control, deployment, facts, inventory)
@@ -74,6 +77,12 @@ async def _proven(control: Control, node: str, known: Node | None, proof: str) -
     raise Refused(403, "the proof does not show that this is the node")
 
 
+def _of_present_stack(deployment: Deployment, facts: NodeFacts) -> bool:
+    """A deployment that moves has nodes of two stacks for a while: only those of the present one count."""
+    spec = deployment.spec
+    return facts.stack in (None, spec["stack"]) and facts.region in (None, spec.get("region"))
+
+
 def _make_room(
     control: Control, deployment: Deployment, facts: NodeFacts, inventory: Iterable[NodeFacts]
 ) -> None:
@@ -91,7 +100,10 @@ def _admit(control: Control, deployment: Deployment, facts: NodeFacts, body: dic
     token = secrets.token_urlsafe(32)
     now = control.clock.now()
     with control.store.together():
-        first = control.store.add(Node(facts.node, deployment.uid, facts.rank, facts.address, created=now))
+        price = share_of(deployment)
+        first = control.store.add(
+            Node(facts.node, deployment.uid, facts.rank, facts.address, created=now, hourly=price)
+        )
         node = control.store.first(Node, node=facts.node)
         if node is None or node.revoked:
             raise Refused(409, node.revoked or "" if node else "", stop=True)
@@ -256,14 +268,17 @@ _ACT = {"boot": _boot, "phase": _phase, "notice": _notice, "drained": _drained}
 
 
 def fence(control: Control, deployment: Deployment, node: Node, reason: str, state: str = "lost") -> bool:
-    """Keep a node out for ever, before anything takes its place. False when it was out already."""
+    """Keep a node out for ever, before anything takes its place. False when it was out already.
+
+    One that is `moved` goes on existing, and costing, until its stack is gone.
+    """
     now = control.clock.now()
     done = control.store.change(
         node,
         when={"revoked": None},
         revoked=reason,
         state=state,
-        gone=now,
+        gone=None if state == "moved" else now,
         token_hash=None,
         last_seen=control.presence.last(node.node) or node.last_seen,
     )

@@ -75,14 +75,22 @@ def unfinished(control: Control, uid: str) -> Operation | None:
     return control.store.first(Operation, order="started", uid=uid, ended=None)
 
 
-def intend(control: Control, deployment: Deployment, kind: Kind, lost: Iterable[str] = ()) -> Operation:
-    """Write down that an operation is wanted; `step` starts it."""
+def intend(
+    control: Control,
+    deployment: Deployment,
+    kind: Kind,
+    lost: Iterable[str] = (),
+    spec: Mapping[str, Any] | None = None,
+    cleans: bool = False,
+) -> Operation:
+    """Write down that an operation is wanted, on another stack of the deployment by `spec`; `step` starts it."""
     operation = Operation(
         id=f"{deployment.name}-{kind.value}-{secrets.token_hex(4)}",
         uid=deployment.uid,
         kind=kind.value,
         started=control.clock.now(),
-        spec=deployment.spec,
+        spec=dict(spec or deployment.spec),
+        cleans=cleans,
         lost=sorted(lost),
         purge=deployment.purge,
     )

@@ -74,6 +74,8 @@ class Order:
     down: bool
     retry: bool
     env: dict[str, str]
+    choices: list[dict[str, Any]]
+    """The approved placements in their order, the first is `spec`: {spec, where, market, hourly, gpus_per_node}."""
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Order:
@@ -96,7 +98,18 @@ class Order:
             down=bool(options.get("down", True)),
             retry=bool(options.get("retry_until_up")),
             env=read_env(data),
+            choices=[_choice(one) for one in data.get("choices") or ()],
         )
+
+
+def _choice(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "spec": StackSpec.from_data(data["spec"]).to_data(),
+        "where": str(data["where"]),
+        "market": str(data["market"]),
+        "hourly": float(data["hourly"]),
+        "gpus_per_node": int(data["gpus_per_node"]),
+    }
 
 
 def read_env(data: Mapping[str, Any]) -> dict[str, str]:

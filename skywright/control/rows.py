@@ -27,7 +27,7 @@ class Deployment(Row):
     `wanted` is `up` or `gone`; `stage` is how far we are: pending, provisioning, up, removing, failed, gone.
     `digest` belongs to `spec`, `applied` is the digest that the last successful `up` had; `leaving` is when `wanted`
     became `gone`. `task` is the redacted task of the newest launch, `before` what a change that is not applied yet
-    found: it is put back when that change is refused.
+    found: it is put back when that change is refused. `choices`, `tries`, `outgoing` and `move` are failover.py's.
     """
 
     TABLE = "deployments"
@@ -64,6 +64,10 @@ class Deployment(Row):
     leaving: float | None = None
     task: Data | None = field(metadata=JSON, default=None)
     before: Data | None = field(metadata=JSON, default=None)
+    choices: list[Data] = field(metadata=JSON, default_factory=list)
+    tries: list[Data] = field(metadata=JSON, default_factory=list)
+    outgoing: Data | None = field(metadata=JSON, default=None)
+    move: Data | None = field(metadata=JSON, default=None)
 
     @property
     def nodes_wanted(self) -> int:
@@ -72,7 +76,8 @@ class Deployment(Row):
 
 @dataclass(frozen=True, slots=True)
 class Node(Row):
-    """One machine. `state`: starting, up, noticed, drained, lost, gone. A node with `revoked` (why) stays out for ever.
+    """One machine. `state`: starting, up, noticed, drained, lost, moved, gone. A node with `revoked` (why) stays out
+    for ever. `hourly` is its own price in USD.
 
     `version` and `desired` are the number and digest of the newest desired state; `acked` the highest event such
     that it and all before it are stored.
@@ -97,6 +102,7 @@ class Node(Row):
     version: int = 0
     desired: str = ""
     acked: int = 0
+    hourly: float | None = None
 
     @property
     def label(self) -> str:
@@ -168,7 +174,10 @@ class RunRank(Row):
 
 @dataclass(frozen=True, slots=True)
 class Operation(Row):
-    """One engine operation. `state`: intended (perhaps not started), started, done. `consumed` counts event bytes."""
+    """One engine operation. `state`: intended (perhaps not started), started, done. `consumed` counts event bytes.
+
+    `cleans`: it destroys a stack that its deployment does not want any more, not the deployment.
+    """
 
     TABLE = "operations"
     KEY = ("id",)
@@ -180,6 +189,7 @@ class Operation(Row):
     spec: Data = field(metadata=JSON)
     lost: list[str] = field(metadata=JSON, default_factory=list)
     purge: bool = False
+    cleans: bool = False
     state: str = "intended"
     tries: int = 0
     consumed: int = 0

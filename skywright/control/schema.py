@@ -58,5 +58,14 @@ SECOND = (
     "ALTER TABLE deployments ADD COLUMN before TEXT",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, SECOND)
+THIRD = (
+    "ALTER TABLE deployments ADD COLUMN choices TEXT NOT NULL DEFAULT '[]'",
+    "ALTER TABLE deployments ADD COLUMN tries TEXT NOT NULL DEFAULT '[]'",
+    "ALTER TABLE deployments ADD COLUMN outgoing TEXT",
+    "ALTER TABLE deployments ADD COLUMN move TEXT",
+    "ALTER TABLE operations ADD COLUMN cleans BOOLEAN NOT NULL DEFAULT FALSE",
+    "ALTER TABLE nodes ADD COLUMN hourly DOUBLE PRECISION",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, SECOND, THIRD)
 """Step n leads from schema version n to n + 1. A step that was released is never changed: add another."""

@@ -26,7 +26,10 @@ def deployment(control: Control, row: Deployment, *, measured: bool = False) -> 
         "wanted": row.wanted,
         "where": row.place,
         "market": row.market,
-        "clouds": [row.cloud],
+        "clouds": sorted({row.cloud, *(one["spec"]["cloud"] for one in row.choices)}),
+        "tries": [_try(one) for one in row.tries],
+        "moving_to": row.move["where"] if row.move else None,
+        "leaving": row.outgoing["stack"] if row.outgoing else None,
         "nodes": [_node(control, node) for node in nodes],
         "nodes_wanted": row.nodes_wanted,
         "spec": row.spec,
@@ -68,6 +71,16 @@ def state(row: Deployment, nodes: list[Node], turn: Run | None, blocked: str | N
     return {"SETTING_UP": "setup", "RUNNING": "running", "RECOVERING": "degraded"}.get(
         turn.status, "provisioning"
     )
+
+
+def _try(row: dict[str, Any]) -> dict[str, Any]:
+    """A placement that refused: where, when and why."""
+    problem = row["problem"]
+    return {
+        **{name: row[name] for name in ("where", "market", "at", "failure")},
+        "code": problem["code"],
+        "reason": problem["message"],
+    }
 
 
 def _node(control: Control, node: Node) -> dict[str, Any]:

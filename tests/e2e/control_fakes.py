@@ -9,7 +9,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,12 +104,14 @@ class FakeCloud:
     def sort(self, error: str) -> Failure:
         return Failure.OTHER
 
-    def of(self, deployment: str) -> dict[int, str]:
-        """Node ids by rank; fails when two hold one rank."""
+    def of(self, deployment: str, stack: str | None = None) -> dict[int, str]:
+        """Node ids by rank, of several stacks those of the newest; fails when two of one stack hold one rank."""
         found: dict[int, str] = {}
+        seen: set[tuple[str | None, int]] = set()
         for facts in self.nodes.values():
-            if facts.deployment == deployment:
-                assert facts.rank not in found, "two nodes of one rank"
+            if facts.deployment == deployment and stack in (None, facts.stack):
+                assert (facts.stack, facts.rank) not in seen, "two nodes of one rank"
+                seen.add((facts.stack, facts.rank))
                 found[facts.rank] = facts.node
         return found
 
@@ -127,6 +129,8 @@ class FakeOperations:
         """What a failing one leaves."""
         self.names = ["lease"]
         """Steps that an operation tells."""
+        self.full: dict[str, int] = {}
+        """Zones without room, and how many nodes of a gang they let in before they say so."""
         self.held = threading.Event()
         self.held.set()
         self.killed: set[Path] = set()
@@ -175,17 +179,24 @@ class FakeOperations:
             failure = "credentials" if problem.code == "cloud/credentials" else self.failure
             told = {"problem": problem.to_data(), "failure": failure, "resources": self.resources}
             return {**result, **told, "ok": False, "nodes": []}
-        there = self.cloud.of(request.spec.deployment)
+        assert isinstance(request.spec, StackSpec)
+        there = self.cloud.of(request.spec.deployment, request.spec.stack)
         if request.kind is Kind.DESTROY:
             for node in there.values():
                 self.cloud.remove(node)
             return {**result, "nodes": [], "changes": {"delete": len(there)}}
+        made = 0
         for rank in request.spec.ranks:
             if rank in there and there[rank] not in request.lost:
                 continue
+            if request.spec.zone in self.full and made >= self.full[request.spec.zone]:
+                text = f"there is no room in {request.spec.zone}"
+                told = {"problem": Problem("cloud/capacity", text).to_data(), "failure": "capacity"}
+                return {**result, **told, "ok": False, "nodes": [], "resources": len(there)}
             if rank in there:
                 self.cloud.remove(there[rank])
             there[rank] = self._make(request.spec, rank)
+            made += 1
         nodes = [
             {"rank": rank, "id": there[rank], "address": self.cloud.nodes[there[rank]].address}
             for rank in request.spec.ranks
@@ -195,7 +206,9 @@ class FakeOperations:
     def _make(self, spec: StackSpec, rank: int) -> str:
         node = f"{spec.deployment}-{rank}-{secrets.token_hex(3)}"
         address = f"127.0.0.{rank + 2}"
-        self.cloud.nodes[node] = NodeFacts(node, spec.project, spec.deployment, rank, address, True, "now")
+        self.cloud.nodes[node] = NodeFacts(
+            node, spec.project, spec.deployment, rank, address, True, "now", spec.stack, spec.region
+        )
         self.cloud.agents[node] = self._agent(node, rank)
         self.cloud.agents[node].start()
         return node
@@ -471,19 +484,37 @@ class House:
         return self.cloud.agents[self.cloud.of(name)[rank]]
 
 
-def order(name: str = "hello", nodes: int = 1, **more: Any) -> dict[str, Any]:
-    """A launch order for fake nodes; `more` goes into its run, options or spec by name."""
-    spec = StackSpec(
-        project="proj",
-        stack=f"{name}-local",
-        deployment=name,
-        cloud="local",
-        instance_type="this-machine",
-        market=Market.SPOT,
-        nodes=nodes,
-        agent="0" * 64,
-        labels=more.pop("labels", {}),
-    )
+def order(name: str = "hello", nodes: int = 1, zones: Sequence[str] = (), **more: Any) -> dict[str, Any]:
+    """A launch order for fake nodes; `more` goes into its run, options or spec by name. `zones` (`us-a`, `eu-b`) are
+    the approved places, of the regions `us` and `eu`."""
+    labels = more.pop("labels", {})
+    places = [(zone.partition("-")[0], zone) for zone in zones] or [(None, None)]
+    specs = [
+        StackSpec(
+            project="proj",
+            stack=f"{name}-local-{region}" if region else f"{name}-local",
+            deployment=name,
+            cloud="local",
+            instance_type="this-machine",
+            market=Market.SPOT,
+            nodes=nodes,
+            agent="0" * 64,
+            region=region,
+            zone=zone,
+            labels=labels,
+        )
+        for region, zone in places
+    ]
+    choices = [
+        {
+            "spec": spec.to_data(),
+            "where": f"local {spec.zone}" if spec.zone else "local",
+            "market": "spot",
+            "hourly": float(number * nodes),
+            "gpus_per_node": number,
+        }
+        for number, spec in enumerate(specs)
+    ]
     run = {
         "name": name,
         "setup": None,
@@ -497,6 +528,7 @@ def order(name: str = "hello", nodes: int = 1, **more: Any) -> dict[str, Any]:
     }
     options = {"keep": False, "idle_s": None, "down": True, "retry_until_up": False}
     env = more.pop("env", {})
+    beyond = more.pop("envelope", None)
     for key, value in more.items():
         (run if key in run else options)[key] = value
     return {
@@ -504,8 +536,9 @@ def order(name: str = "hello", nodes: int = 1, **more: Any) -> dict[str, Any]:
         "project": "proj",
         "owner": "me",
         "task": {},
-        "plan": {"where": "local", "market": "spot", "hourly": 0.0, "envelope": None},
-        "spec": spec.to_data(),
+        "plan": {**{name: choices[0][name] for name in ("where", "market", "hourly")}, "envelope": beyond},
+        "spec": specs[0].to_data(),
+        "choices": choices,
         "run": run,
         "options": options,
         "env": env,

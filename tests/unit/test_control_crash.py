@@ -150,19 +150,26 @@ class Life:
                 control = self.open()
         pytest.fail(f"it does not end: {[event.text for event in control.store.find(Event, order='seq')]}")
 
+    def order(self) -> dict[str, Any]:
+        return order(self.name, nodes=2)
+
+    def lose(self) -> None:
+        """The second node is taken away."""
+        for agent in list(self.cloud.agents.values()):
+            if agent.rank == 1 and agent.phase == "running":
+                agent.notice(30)
+
     async def step(self, control: Control) -> bool:
         """One turn of people, control and nodes. Is all over?"""
         row = control.store.first(Deployment, name=self.name)
         if row is None:
-            desk.launch(control, read_order(order(self.name, nodes=2)))
+            desk.launch(control, read_order(self.order()))
             return False
         if row.ended:
             return True
         run = control.store.first(Run, uid=row.uid, run=1)
         if run and run.status == "RUNNING" and run.attempt == 1:
-            for agent in list(self.cloud.agents.values()):
-                if agent.rank == 1 and agent.phase == "running":
-                    agent.notice(30)
+            self.lose()
         if run and run.ended and row.wanted == "up":
             desk.down(control, self.name, False, {})
         await loop.turn(control)
@@ -170,6 +177,43 @@ class Life:
         for agent in list(self.cloud.agents.values()):
             await agent.turn(control)  # type: ignore[attr-defined]
         return False
+
+
+class Wandering(Life):
+    """The first place refuses half way, the second when a node was lost; in the third it ends."""
+
+    def open(self) -> Control:
+        self.operations.full.setdefault("us-a", 1)
+        return super().open()
+
+    def order(self) -> dict[str, Any]:
+        return order(self.name, nodes=2, zones=("us-a", "eu-a", "ap-a"))
+
+    def lose(self) -> None:
+        self.operations.full = {"us-a": 1, "eu-a": 0}
+        super().lose()
+
+    def check(self) -> None:
+        store = Store(self.home / "control" / "control.db")
+        [deployment] = store.find(Deployment)
+        assert (deployment.stage, deployment.place) == ("gone", "local ap-a")
+        assert (deployment.outgoing, deployment.move) == (None, None)
+        [run] = store.find(Run)
+        assert (run.status, run.exit_code, run.attempt, run.preemptions) == ("SUCCEEDED", 0, 2, 1)
+        assert self.cloud.nodes == {}
+        for agent in self.agents:
+            assert len(agent.started) == len(set(agent.started)), "a task was started twice"
+        assert len(self.agents) == 6, "one that the first place let in, twice, two in each of the others"
+        operations = store.find(Operation, order="started")
+        assert [(one.kind, one.spec["region"]) for one in operations] == [
+            *(("up", "us"), ("destroy", "us"), ("up", "eu")),
+            *(("up", "eu"), ("up", "us"), ("destroy", "us"), ("up", "ap"), ("destroy", "eu")),
+            ("destroy", "ap"),
+        ]
+        texts = [event.text for event in store.find(Event, order="seq")]
+        assert len([text for text in texts if " moved from " in text]) == 1
+        assert len([text for text in texts if " refused: " in text]) == 3
+        store.close()
 
 
 def check(life: Life) -> None:
@@ -208,6 +252,23 @@ def test_every_write_may_be_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyP
             kills += life.kills
     assert kills > len(points[::stride]) / 3
     print(f"control was killed at {kills} points")
+
+
+@pytest.mark.parametrize("stride", [16, pytest.param(1, marks=[pytest.mark.soak, pytest.mark.timeout(900)])])
+def test_every_write_of_a_life_in_three_places_may_be_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stride: int
+) -> None:
+    with monkeypatch.context() as patched:
+        whole = Fuse(0, after=False)
+        life = Wandering(tmp_path / "whole", whole, patched)
+        asyncio.run(life.live())
+        life.check()
+    points = [(at, after) for at in range(1, whole.count + 1) for after in (False, True)]
+    for at, after in points[:: stride + (stride > 1)]:
+        with monkeypatch.context() as patched:
+            life = Wandering(tmp_path / f"{at}-{after}", Fuse(at, after), patched)
+            asyncio.run(life.live())
+            life.check()
 
 
 def test_of_the_past_only_the_newest_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
