@@ -187,6 +187,16 @@ class Cloud(Protocol):
         """Delete one node by id behind Pulumi's back: for orphans and for what a killed create left. Idempotent."""
         ...
 
+    def sweep(
+        self, spec: StackSpec | Foundation, known: frozenset[str], scope: Scope = ANYWHERE
+    ) -> tuple[str, ...]:
+        """Delete what a create that was cut off left of a stack beside nodes; what was deleted, for people.
+
+        `known` are the ids in the stack's state: of its things the cloud finds by names and tags, the others go,
+        so that making them again meets nothing. Storage with something in it stays. Idempotent.
+        """
+        ...
+
     def stop(self, nodes: tuple[str, ...], scope: Scope = ANYWHERE) -> None:
         """Stop nodes so that only their disks cost. Idempotent. Capability.STOP says whether it can be called."""
         ...

@@ -169,6 +169,11 @@ def remove(node: str, scope: Scope = ANYWHERE) -> None:
     nodes.remove(node)
 
 
+def sweep(spec: StackSpec | Foundation, known: frozenset[str], scope: Scope = ANYWHERE) -> tuple[str, ...]:
+    """Nothing: a local stack has nothing beside its nodes."""
+    return ()
+
+
 def verify(node: str, proof: str, scope: Scope = ANYWHERE) -> bool:
     """Is `proof` what only this node's folder holds?"""
     import hmac

@@ -43,7 +43,8 @@ KNOWN: tuple[tuple[re.Pattern[str], str, str, str | None], ...] = (
     ),
     (
         re.compile(
-            r"no resource plugin|could not (load|read) plugin|failed to load plugin|Missing required plugin",
+            r"no resource plugin|could not (load|read) plugin|failed to load plugin|Missing required plugin|"
+            r"install resource plugin",
             re.I,
         ),
         "engine/plugin-missing",

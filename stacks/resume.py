@@ -19,7 +19,7 @@ def resume(
     killed: bool,
     tell: Callable[[dict[str, Any]], None],
 ) -> State | None:
-    """Unlock the stack, remove nodes that its state never learnt of, clear pending operations.
+    """Unlock the stack, remove what its state never learnt of, clear pending operations.
 
     `killed` says that the last holder of the lease never released it. The caller holds the lease and has
     ended what that one left running. Deletes that were cut off need nothing: the state still has their
@@ -35,6 +35,9 @@ def resume(
             text = f"removing {node.node}: left by a create that was cut off"
             tell({"type": "diagnostic", "severity": "info", "text": text})
             cloud.remove(node.node, scope)
+    for what in cloud.sweep(spec, known, scope):
+        text = f"removed {what}: left by a create that was cut off"
+        tell({"type": "diagnostic", "severity": "info", "text": text})
     if state and state.pending:
         session.restore(state.settled())
         return State.from_data(state.settled())

@@ -5,14 +5,16 @@ from __future__ import annotations
 import compileall
 import contextlib
 import hashlib
+import io
 import os
 import shutil
+import tarfile
 import tempfile
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
 from compiler.problem import Problem, Problems
-from stacks.home import sync
+from stacks.home import home, sync, write
 
 ENTRY = "agent.py"
 
@@ -29,12 +31,12 @@ def digest() -> str:
     return total.hexdigest()
 
 
-def folder(home: Path, wanted: str | None = None) -> Path:
-    """`agents/<hash>` under `home`, copied when it is not there; today's agent unless `wanted` names another.
+def folder(root: Path, wanted: str | None = None) -> Path:
+    """`agents/<hash>` under `root`, copied when it is not there; today's agent unless `wanted` names another.
 
     Raises Problems `cloud/agent-missing` for a hash that is neither there nor today's.
     """
-    target = home / "agents" / (wanted or digest())
+    target = root / "agents" / (wanted or digest())
     if (target / ENTRY).is_file():
         return target
     if wanted is not None and wanted != digest():
@@ -63,6 +65,26 @@ def folder(home: Path, wanted: str | None = None) -> Path:
         if not (target / ENTRY).is_file():
             raise
     sync(target.parent)
+    return target
+
+
+def archive(wanted: str) -> Path:
+    """The files of one agent as `agents/<hash>.tar` of skywright's home, the same bytes wherever that agent is.
+
+    Raises Problems `cloud/agent-missing`.
+    """
+    target = home() / "agents" / f"{wanted}.tar"
+    if target.is_file():
+        return target
+    source = folder(home(), wanted)
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for path in sorted(source.glob("*.py")):
+            member = tarfile.TarInfo(path.name)
+            member.size, member.mode = path.stat().st_size, 0o644
+            with open(path, "rb") as file:
+                tar.addfile(member, file)
+    write(target, made.getvalue())
     return target
 
 

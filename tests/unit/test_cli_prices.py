@@ -104,7 +104,7 @@ def test_explain_knows_clouds_that_cannot_run_yet(capsys: pytest.CaptureFixture[
 
 def test_up_does_not_take_a_cloud_that_cannot_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     task = tmp_path / "t.yaml"
-    task.write_text("run: x\nresources: {infra: aws}\n")
+    task.write_text("run: x\nresources: {infra: lambda}\n")
     code, _, err = answer(capsys, "up", "--yes", str(task))
     assert code in (2, 3)
     assert "/cloud-not-enabled]" in err
