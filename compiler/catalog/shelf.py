@@ -67,13 +67,32 @@ class Scope:
         return " and ".join(parts) or "1"
 
 
-@dataclass(frozen=True, slots=True)
 class Lot:
-    """Which rows a group stands for: those of a cell in some scope, but for some places."""
+    """Which rows a group stands for: those of a cell in some scope, but for some places. Called, it gives them."""
 
-    cell: int
-    scope: Scope
-    skip: tuple[int, ...]
+    __slots__ = ("high", "offer", "scope", "shelf", "size", "skip")
+
+    def __init__(
+        self, shelf: Catalog, size: _Size, scope: Scope, skip: tuple[int, ...], offer: Offer, high: float
+    ) -> None:
+        self.shelf, self.size, self.scope = shelf, size, scope
+        self.skip, self.offer, self.high = skip, offer, high
+
+    def __call__(self) -> Iterator[Offer]:
+        return self.shelf.rows_of(self)
+
+    def upto(self, most: float) -> Group | None:
+        """The cheaper end of the group: its rows come by price."""
+        price = _PRICE[self.offer.market]
+        ((count, dearest),) = self.shelf.find(
+            f"select count(*), max({price}) from offer"  # noqa: S608
+            f" where cell = ? and {price} <= ? and {self.scope.where()}{_without(self.skip)}",
+            (self.size.cell, most),
+        )
+        if not count:
+            return None
+        high = min(self.high, dearest)
+        return Group(self.offer, count, high, lambda: takewhile(lambda row: row.price <= most, self()))
 
 
 _ANYWHERE: frozenset[int] | None = None
@@ -243,38 +262,16 @@ class Catalog:
             one = offer
             if offer.market is not market:
                 one = size.offer((offer.cloud, offer.region, offer.zone), offer.instance_type, market, low)
-            rows = partial(self._rows, offer.cloud, size, market, scope, skip)
-            upto = partial(self._upto, one, high, rows, (size.cell, scope, skip))
-            yield Group(one, count, high, rows, upto=upto, lot=Lot(size.cell, scope, skip))
+            lot = Lot(self, size, scope, skip, one, high)
+            yield Group(one, count, high, lot, None, lot.upto, lot)
 
-    def _upto(
-        self,
-        one: Offer,
-        high: float,
-        rows: Callable[[], Iterator[Offer]],
-        where: tuple[int, Scope, tuple[int, ...]],
-        most: float,
-    ) -> Group | None:
-        """The cheaper end of a group: its rows come by price."""
-        price, (cell, scope, skip) = _PRICE[one.market], where
-        ((count, dearest),) = self.find(
-            f"select count(*), max({price}) from offer"  # noqa: S608
-            f" where cell = ? and {price} <= ? and {scope.where()}{_without(skip)}",
-            (cell, most),
-        )
-        if not count:
-            return None
-        return Group(one, count, min(high, dearest), lambda: takewhile(lambda row: row.price <= most, rows()))
-
-    def _rows(
-        self, cloud: str, size: _Size, market: Market, scope: Scope, skip: tuple[int, ...]
-    ) -> Iterator[Offer]:
+    def rows_of(self, lot: Lot) -> Iterator[Offer]:
         """Offers of a cell, cheapest first; those of one price in the order of the catalog."""
-        price = _PRICE[market]
+        size, market, cloud, price = lot.size, lot.offer.market, lot.offer.cloud, _PRICE[lot.offer.market]
         found = self.connection.execute(
             "select offer.price, spot, band, shape.name, region, zone, says from offer"  # noqa: S608
             " join shape on shape.id = shape join place on place.id = place join source on source.id = source"
-            f" where offer.cell = ? and offer.{price} is not null and {scope.where()}{_without(skip)}"
+            f" where offer.cell = ? and offer.{price} is not null and {lot.scope.where()}{_without(lot.skip)}"
             f" order by offer.{price}, offer.id",
             (size.cell,),
         )
@@ -291,7 +288,7 @@ class Catalog:
         for group in groups:
             if isinstance(lot := group.lot, Lot):
                 key = group.offer.cloud, group.offer.market, lot.scope, lot.skip
-                parts.setdefault(key, {})[lot.cell] = group.offer
+                parts.setdefault(key, {})[lot.size.cell] = group.offer
         for (cloud, market, scope, skip), offers in parts.items():
             price = _PRICE[market]
             found = self.connection.execute(
@@ -373,7 +370,9 @@ class Catalog:
         """What a cloud sells of one machine type on demand, everywhere."""
         scope = Scope(shapes=self._shapes(cloud, instance_type))
         for size in self._sizes(cloud, scope, None):
-            yield from self._rows(cloud, size, Market.ON_DEMAND, scope, ())
+            yield from self.rows_of(
+                Lot(self, size, scope, (), replace(_OTHER[Market.ON_DEMAND], cloud=cloud), 0.0)
+            )
 
     def find(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Rows of a question of the command line's own tables."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from compiler.cost import soonest_h
 from compiler.offer import Offer
 from compiler.searching import Search
@@ -13,7 +15,7 @@ def deadline(search: Search) -> Search:
     estimate = search.estimate
     left = estimate.deadline_h
     if left is None or not estimate.late:
-        return search.keep("deadline", "in time", lambda _: None)
+        return replace(search, says="in time", asks=False)
     hours = left
     word = (
         f"cannot be done in {span(hours * 3600)}, the deadline"

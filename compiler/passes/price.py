@@ -13,7 +13,7 @@ def price(search: Search) -> Search:
     """Keep what is cheap enough; of a group of many prices the part that is."""
     most = search.requirements.max_hourly_cost
     if most is None:
-        return search.keep("price", "at any price", lambda _: None)
+        return replace(search, says="at any price", asks=False)
     limit = most
     parts = tuple(part for group in search.left for part in _parted(group, limit))
 
