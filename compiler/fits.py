@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from compiler.needs import Requirements
-from compiler.offer import Market, Offer
+from compiler.catalog import accelerators, inside, tariffs
+from compiler.needs import MemoryOf, Requirements
+from compiler.offer import Accelerator, Market, Offer
 from compiler.problem import Place
 from compiler.quantity import Quantity
 from compiler.spec import StackSpec
@@ -58,7 +59,11 @@ def misfits(
 def met(task: Task, spec: StackSpec, machine: Offer | None = None, *, market_asked: bool = False) -> Task:
     """The task with the one of its alternatives that living nodes meet best, the first of several."""
     asked = market_asked or _says_market(task)
-    return replace(task, requirements=_nearest(task, spec, machine, asked))
+    wanted, card = _nearest(task, spec, machine, asked), spec.accelerator
+    if wanted.accelerator_memory and card:
+        count = wanted.accelerator_memory.count
+        wanted = replace(wanted, accelerator=Accelerator(card.name, count), accelerator_memory=None)
+    return replace(task, requirements=wanted)
 
 
 def _nearest(task: Task, spec: StackSpec, machine: Offer | None, market_asked: bool) -> Requirements:
@@ -95,12 +100,19 @@ def _of(wanted: Requirements, spec: StackSpec, machine: Offer | None, market_ask
     card, there = wanted.accelerator, spec.accelerator
     if card and (there is None or there.name != card.name or there.count < card.count):
         yield Misfit("accelerators", str(card), str(there) if there else "none")
+    if wanted.accelerator_memory and not _has_memory(wanted.accelerator_memory, there):
+        by = wanted.accelerator_memory
+        yield Misfit("accelerators", f"{by.gb}GB:{by.count}", str(there) if there else "none")
     cpus = spec.cpus if spec.cpus is not None or machine is None else machine.cpus
     memory = spec.memory_gb if spec.memory_gb is not None or machine is None else machine.memory_gb
     if _off(wanted.cpus, cpus, wanted.exact):
         yield Misfit("cpus", str(wanted.cpus), f"{cpus:g}")
     if _off(wanted.memory_gb, memory, wanted.exact):
         yield Misfit("memory", f"{wanted.memory_gb} GB", f"{memory:g} GB")
+    ratio = wanted.memory_per_cpu
+    if ratio and cpus and memory and memory + _ROUNDING < ratio.value * cpus:
+        yield Misfit("memory", f"{ratio}x", f"{memory / cpus:g} GB for each vCPU")
+    yield from _tiers(wanted, spec)
     if wanted.disk_gb and spec.disk_gb is not None and wanted.disk_gb > spec.disk_gb + _ROUNDING:
         yield Misfit("disk_size", f"{wanted.disk_gb:g} GB", f"{spec.disk_gb:g} GB")
     spot = spec.market is Market.SPOT
@@ -127,3 +139,23 @@ def _says_market(task: Task) -> bool:
         return False
     several = [*(resources.get("any_of") or ()), *(resources.get("ordered") or ())]
     return any(isinstance(one, dict) and one.get("use_spot") is not None for one in (resources, *several))
+
+
+def _has_memory(asked: MemoryOf, there: Accelerator | None) -> bool:
+    """Whether the accelerators of a node are of those that a request by memory names."""
+    if there is None or there.count < asked.count:
+        return False
+    at_least, maker = asked.gb.at_least, asked.maker
+    return there.name in accelerators.with_memory(asked.gb.value, at_least=at_least, vendor=maker)
+
+
+def _tiers(wanted: Requirements, spec: StackSpec) -> Iterator[Misfit]:
+    """Speeds that are asked for beyond what every node has, and disks inside the machine."""
+    plain = (None, "none", "medium") if spec.cloud in tariffs.TIERS else tariffs.PLAIN
+    if wanted.disk_tier not in (*plain, spec.disk_tier):
+        yield Misfit("disk_tier", str(wanted.disk_tier), spec.disk_tier or "medium")
+    if wanted.network_tier == "best" != spec.network_tier:
+        yield Misfit("network_tier", "best", spec.network_tier or "standard")
+    disk = wanted.local_disk
+    if disk and not inside.has_disk(spec.cloud, spec.instance_type, disk):
+        yield Misfit("local_disk", f"{disk.kind}:{disk.gb}", "none of this size")

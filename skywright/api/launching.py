@@ -157,14 +157,15 @@ def exec(task: Task | Dag, cluster_name: str) -> Handle:
     Raises Problems task/..., plan/not-runnable-yet, control/no-such-deployment, control/... .
     """
     from compiler.load import missing
+    from compiler.offer import Capability
     from compiler.runnable import refusals
     from skywright.cli import living
     from skywright.cli.launch import connect
     from skywright.cli.order import make_run, send_files
-    from skywright.cli.planning import check_local
+    from skywright.cli.planning import capabilities, check_local
 
     entry = _entry(_single(task), cluster_name)
-    wrong = missing(entry.task) or refusals(entry.task)
+    wrong = missing(entry.task) or refusals(entry.task, frozenset(Capability))
     if wrong:
         raise Problems(wrong)
     check_local(entry.task)
@@ -172,6 +173,9 @@ def exec(task: Task | Dag, cluster_name: str) -> Handle:
     there = living.look(client, entry, entry.name, _values("exec"))
     if there:
         living.refuse(there, entry)
+    wrong = refusals(entry.task, capabilities(there.spec.cloud) if there else ())
+    if wrong:
+        raise Problems(wrong)
     files = send_files(entry.task, client, _LOG.info)
     accepted = client.execute(
         entry.name, {"run": make_run(there.met if there else entry.task, files, setup=False)}

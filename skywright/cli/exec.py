@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from compiler.load import missing
+from compiler.offer import Capability
 from compiler.problem import Problems
 from compiler.runnable import refusals
 from skywright.cli import screen
@@ -10,7 +11,7 @@ from skywright.cli.arguments import Values
 from skywright.cli.launch import after_acceptance, connect, timeline_end
 from skywright.cli.living import look, refuse
 from skywright.cli.order import make_run, send_files
-from skywright.cli.planning import check_local
+from skywright.cli.planning import capabilities, check_local
 from skywright.cli.taskfile import check_name, read_entry
 
 
@@ -21,7 +22,7 @@ def run(values: Values) -> int:
     needed = missing(entry.task)
     if needed:
         raise Problems(needed)
-    refused = refusals(entry.task)
+    refused = refusals(entry.task, frozenset(Capability))
     if refused:
         raise Problems(refused)
     check_local(entry.task)
@@ -29,6 +30,9 @@ def run(values: Values) -> int:
     there = look(client, entry, name, values)
     if there:
         refuse(there, entry)
+    refused = refusals(entry.task, capabilities(there.spec.cloud) if there else ())
+    if refused:
+        raise Problems(refused)
     files = send_files(entry.task, client, screen.say)
     after = timeline_end(client, name)
     accepted = client.execute(name, {"run": make_run(there.met if there else entry.task, files, setup=False)})

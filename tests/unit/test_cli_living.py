@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -40,6 +41,10 @@ def spec(**more: Any) -> StackSpec:
         ("resources: {use_spot: true}", ["use_spot"]),
         ("resources: {infra: aws/us-east-1}", ["cloud", "region"]),
         ("resources: {accelerators: A100:2}", ["accelerators"]),
+        ("resources: {memory: 2x, disk_tier: best, network_tier: standard}", []),
+        ("resources: {memory: 4x, disk_tier: high}", ["memory", "disk_tier"]),
+        ("resources: {network_tier: best, local_disk: nvme}", ["network_tier", "local_disk"]),
+        ("resources: {accelerators: 40GB+}", ["accelerators"]),
         ("resources: {any_of: [{cpus: 64, memory: 900}, {cpus: 4}]}", ["cpus"]),
     ],
 )
@@ -52,6 +57,22 @@ def test_a_market_that_nobody_asked_for_is_taken_as_it_is() -> None:
     assert misfits(task(), spot) == ()
     assert [one.field for one in misfits(task("resources: {use_spot: false}"), spot)] == ["use_spot"]
     assert [one.field for one in misfits(task(), spot, market_asked=True)] == ["use_spot"]
+
+
+def test_accelerators_by_memory_are_those_that_the_nodes_have() -> None:
+    cards = spec(accelerator=Accelerator("A100", 4))
+    asked = task("resources: {accelerators: '40GB:2'}")
+    assert misfits(asked, cards) == ()
+    assert met(asked, cards).requirements.accelerator == Accelerator("A100", 2)
+    assert len(misfits(task("resources: {accelerators: '80GB+'}"), cards)) == 1
+
+
+def test_a_disk_tier_is_that_of_the_nodes() -> None:
+    fast = replace(spec(), cloud="aws", disk_tier="high")
+    assert misfits(task("resources: {disk_tier: high}"), fast) == ()
+    assert [one.field for one in misfits(task("resources: {disk_tier: ultra}"), fast)] == ["disk_tier"]
+    slow = replace(fast, disk_tier=None)
+    assert [one.field for one in misfits(task("resources: {disk_tier: best}"), slow)] == ["disk_tier"]
 
 
 def test_accelerators_fit_by_name_and_count() -> None:
