@@ -256,7 +256,7 @@ def check_policy(entry: Entry, plan: Plan) -> None:
     policy, found = entry.config.policy, list[Problem]()
     for name in policy.require_labels:
         if any(name not in one.labels for one in entry.task.options):
-            place = entry.task.place("resources", "labels", key=True)
+            place = _without_label(entry.task, name)
             hint = f"add `labels: {{{name}: ...}}` to `resources`"
             found.append(
                 Problem("policy/label-missing", f"every task here has the label `{name}`", place, hint)
@@ -270,6 +270,17 @@ def check_policy(entry: Entry, plan: Plan) -> None:
         found.append(_over_budget(entry, plan, budget))
     if found:
         raise Problems(found)
+
+
+def _without_label(task: Task, name: str) -> Place | None:
+    """The alternative that lacks a label, where each of them stands in the file by itself; else `resources`."""
+    data = task.source.data.get("resources") if task.source and isinstance(task.source.data, dict) else None
+    for kind in ("any_of", "ordered"):
+        listed = data.get(kind) if isinstance(data, dict) else None
+        if isinstance(listed, list) and len(listed) == len(task.options) > 1:
+            index = next(number for number, one in enumerate(task.options) if name not in one.labels)
+            return task.place("resources", kind, index, "labels", key=True)
+    return task.place("resources", "labels", key=True)
 
 
 def _over_budget(entry: Entry, plan: Plan, budget: float) -> Problem:

@@ -166,6 +166,13 @@ def test_a_task_without_a_wanted_label_is_refused(project: Path, capsys: pytest.
     assert "policy/label-missing" in capsys.readouterr().err
     task.write_text("run: x\nresources: {infra: local, labels: {cost-center: z}}\n")
     assert main(["explain", str(task)]) == 0
+    capsys.readouterr()
+    several = "run: x\nresources:\n  any_of:\n  - {infra: local, labels: {cost-center: z}}\n  - {cpus: 1}\n"
+    task.write_text(several)
+    assert main(["explain", str(task)]) == 6
+    assert "t.yaml:5:" in capsys.readouterr().err
+    task.write_text(several.replace("any_of", "labels: {cost-center: z}\n  any_of"))
+    assert main(["explain", str(task)]) == 0
 
 
 def test_clouds_that_the_settings_leave_out_are_not_planned(
