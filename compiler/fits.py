@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from compiler.catalog import accelerators, inside, tariffs
+from compiler.lower import OF_THE_USERS
 from compiler.needs import MemoryOf, Requirements
 from compiler.offer import Accelerator, Market, Offer
 from compiler.problem import Place
@@ -71,11 +72,15 @@ def _nearest(task: Task, spec: StackSpec, machine: Offer | None, market_asked: b
 
 
 def kept(task: Task, spec: StackSpec) -> StackSpec:
-    """The living spec for a task that fits: only labels and ports that the task gives differ, and they change in
-    place."""
+    """The living spec for a task that fits: only labels and ports that the task gives differ, and containers for
+    secrets that it adds; they change in place."""
     labels, ports = task.requirements.labels, task.requirements.ports
+    added = () if spec.cloud == OF_THE_USERS else task.secrets
     return replace(
-        spec, labels=dict(sorted(labels.items())) if labels else spec.labels, ports=ports or spec.ports
+        spec,
+        labels=dict(sorted(labels.items())) if labels else spec.labels,
+        ports=ports or spec.ports,
+        secrets=tuple(sorted({*spec.secrets, *added})),
     )
 
 

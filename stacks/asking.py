@@ -17,6 +17,7 @@ from typing import Any
 
 from compiler.codec import decode, encode
 from compiler.problem import Problem, Problems
+from compiler.spec import StackSpec
 from stacks import operate
 from stacks.cloud import ANYWHERE, Access, Check, NodeFacts, Scope
 
@@ -27,7 +28,9 @@ ROWS: Mapping[str, type] = {"inventory": NodeFacts, "check": Check}
 """What is answered with rows, and of which kind."""
 
 UNSCOPED = frozenset({"check"})
-ASKED = frozenset({*ROWS, "access", "remove", "stop", "start", "preempt", "kill_agent", "verify"})
+ASKED = frozenset(
+    {*ROWS, "access", "remove", "stop", "start", "preempt", "kill_agent", "verify", "write_secrets"}
+)
 """What may be asked: functions of stacks/cloud.py."""
 
 
@@ -43,6 +46,9 @@ def carry_out(asked: Mapping[str, Any]) -> Any:
     from stacks import cloud
 
     function = getattr(cloud(asked["cloud"]), asked["what"])
+    if asked["what"] == "write_secrets":
+        spec, values = asked["given"]
+        return function(StackSpec.from_data(spec), values)
     given = [tuple(one) if isinstance(one, list) else one for one in asked["given"]]
     return function(*given) if asked["what"] in UNSCOPED else function(*given, decode(Scope, asked["scope"]))
 

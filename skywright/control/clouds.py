@@ -72,7 +72,7 @@ async def ask(control: Control, where: Place, what: str, *given: Any) -> Any:
 async def ask_of(
     control: Control, deployment: Deployment, what: str, *given: Any, spec: Mapping[str, Any] | None = None
 ) -> Any:
-    """`ask` for a deployment. A cloud that lets nobody in or is silent is not asked again at once.
+    """`ask` for a deployment. A cloud that is not here and refuses is not asked again at once.
 
     The deployment is blocked while its credentials are refused: nothing is decided without an answer.
     """
@@ -82,7 +82,7 @@ async def ask_of(
     try:
         answer = await ask(control, place(control, deployment, spec), what, *given)
     except Problems as problems:
-        if problems.problems[0].code in SILENT:
+        if not is_here(control.cloud(deployment.cloud)) and what != "remove":
             _remember(control, deployment, problems.problems)
         raise
     if control.refusals.pop(deployment.uid, None):

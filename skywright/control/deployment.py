@@ -7,8 +7,8 @@ import shutil
 import time
 from typing import Any
 
-from compiler.problem import Problem
-from skywright.control import breaker, clouds, failover, gang, leaving, loss, operations, words
+from compiler.problem import Problem, Problems
+from skywright.control import breaker, clouds, delivery, failover, gang, leaving, loss, operations, words
 from skywright.control.context import WORK, Control
 from skywright.control.cost import share_of
 from skywright.control.desired import current_run
@@ -32,12 +32,23 @@ async def step(control: Control, uid: str) -> None:
     if deployment.stage in ("provisioning", "up"):
         await loss.watch(control, deployment)
         deployment = _read(control, uid)
+    if operation is None and deployment.wanted == "up":
+        await _deliver(control, deployment)
     gang.step(control, deployment)
     if deployment.wanted == "gone":
         await leaving.step(control, deployment, operation)
     elif operation is None:
         _provide(control, deployment)
     _rest(control, _read(control, uid))
+
+
+async def _deliver(control: Control, deployment: Deployment) -> None:
+    """What a cloud refuses here holds up the run that needs it, and nothing else."""
+    try:
+        await delivery.step(control, deployment)
+    except Problems as problems:
+        if problems.problems[0].code not in clouds.SILENT:
+            raise
 
 
 def _read(control: Control, uid: str) -> Deployment:

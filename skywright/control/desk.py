@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from compiler.problem import Problem, Problems
-from skywright.control import clouds, failover, operations, words
+from compiler.spec import StackSpec
+from skywright.control import clouds, delivery, failover, operations, words
 from skywright.control.context import WORK, Control
 from skywright.control.desired import secrets_scope
 from skywright.control.gang import end
@@ -204,9 +205,20 @@ def execute(control: Control, name: str, order: RunOrder) -> dict[str, Any]:
     with control.store.together():
         control.store.change(row, problem=None)
         operations.take_env(control, row.uid, _places(order.env))
+        _make_containers(control, row, order)
         number = _queue(control, row, order)
     control.bell.ring(WORK, row.uid)
     return {"run": number}
+
+
+def _make_containers(control: Control, row: Deployment, order: RunOrder) -> None:
+    """Secrets that the stack has no container for yet: its spec gets their names, and the run waits for that."""
+    if clouds.is_here(control.cloud(row.cloud)) or set(order.secrets) <= set(row.spec.get("secrets", ())):
+        return
+    spec = delivery.with_names(row.spec, order.secrets)
+    control.store.change(row, spec=spec, digest=StackSpec.from_data(spec).digest)
+    names = ", ".join(sorted(set(order.secrets) - set(row.spec.get("secrets", ()))))
+    control.tell(row, "step", f"containers for {names} are made before the run begins")
 
 
 def _ordered_before(control: Control, order: RunOrder) -> Run | None:

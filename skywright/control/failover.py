@@ -16,7 +16,7 @@ from compiler.problem import Problem
 from compiler.recovery import Move, Wait
 from compiler.spec import StackSpec
 from compiler.words import money
-from skywright.control import clouds, gang, operations, ranks, words
+from skywright.control import clouds, delivery, gang, operations, ranks, words
 from skywright.control.context import Control
 from skywright.control.desired import current_run
 from skywright.control.nodes import fence
@@ -184,6 +184,10 @@ def _avoid(control: Control, deployment: Deployment, closed: tuple[str, ...]) ->
 
 def _switch(control: Control, deployment: Deployment, choice: Data) -> Deployment | None:
     """Go to another placement: at once where nothing is left, else by a second stack beside the first."""
+    choice = {
+        **choice,
+        "spec": delivery.with_names(choice["spec"], deployment.spec.get("secrets", ())),
+    }
     living = control.store.find(Node, uid=deployment.uid, revoked=None)
     where = f"{key(choice)}, {money(choice['hourly'])}/h"
     with control.store.together():

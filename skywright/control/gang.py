@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from compiler import recovery
 from compiler.recovery import Done, GiveUp, Move, Replace
-from skywright.control import breaker, clouds, operations, words
+from skywright.control import breaker, clouds, delivery, operations, words
 from skywright.control.context import Control
 from skywright.control.desired import current_run, secrets_scope
 from skywright.control.logbook import Part
@@ -96,6 +96,8 @@ def _begin_or_drop(control: Control, deployment: Deployment, run: Run) -> None:
     ):
         return
     if run.attempt and breaker.reason(control, run.losses, run.progress_at):
+        return
+    if delivery.is_due(control, deployment, run):
         return
     attempt = run.attempt + 1
     now = control.clock.now()

@@ -27,7 +27,8 @@ class Deployment(Row):
     `wanted` is `up` or `gone`; `stage` is how far we are: pending, provisioning, up, removing, failed, gone.
     `digest` belongs to `spec`, `applied` is the digest that the last successful `up` had; `leaving` is when `wanted`
     became `gone`. `task` is the redacted task of the newest launch, `before` what a change that is not applied yet
-    found: it is put back when that change is refused. `choices`, `tries`, `outgoing` and `move` are failover.py's.
+    found: it is put back when that change is refused. `choices`, `tries`, `outgoing` and `move` are failover.py's,
+    `delivered` is delivery.py's.
     """
 
     TABLE = "deployments"
@@ -68,6 +69,7 @@ class Deployment(Row):
     tries: list[Data] = field(metadata=JSON, default_factory=list)
     outgoing: Data | None = field(metadata=JSON, default=None)
     move: Data | None = field(metadata=JSON, default=None)
+    delivered: Data | None = field(metadata=JSON, default=None)
 
     @property
     def nodes_wanted(self) -> int:

@@ -67,5 +67,7 @@ THIRD = (
     "ALTER TABLE nodes ADD COLUMN hourly DOUBLE PRECISION",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, SECOND, THIRD)
+FOURTH = ("ALTER TABLE deployments ADD COLUMN delivered TEXT",)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, SECOND, THIRD, FOURTH)
 """Step n leads from schema version n to n + 1. A step that was released is never changed: add another."""

@@ -51,6 +51,9 @@ class Vault:
             ) from None
         return opened
 
+    def has(self, scope: str) -> bool:
+        return self._store.first(Secret, scope=scope) is not None
+
     def forget(self, scope: str) -> None:
         self._store.remove(Secret, scope=scope)
 

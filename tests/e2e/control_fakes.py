@@ -66,6 +66,8 @@ class FakeCloud:
         self.alive: dict[str, bool] = {}
         self.key: str | None = None
         """The credentials that it accepts, when it is one that wants some."""
+        self.secrets: list[tuple[str, dict[str, str]]] = []
+        """What was written into its secret store: stack and values."""
         self.held: dict[str, asyncio.Event] = {}
         """Deployments about which it answers only later, when asked by an account of that name."""
 
@@ -81,6 +83,11 @@ class FakeCloud:
             await held.wait()
         if env.get("FAKE_KEY") != self.key:
             raise Problems(Problem("cloud/credentials", "the token has expired"))
+        if what == "write_secrets":
+            spec, values = given
+            assert set(values) <= set(spec["secrets"]), "there is no container"
+            self.secrets.append((spec["stack"], values))
+            return None
         return getattr(self, what)(*given, scope)
 
     def verify(self, node: str, proof: str, scope: Scope = ANYWHERE) -> bool:
@@ -502,6 +509,7 @@ def order(name: str = "hello", nodes: int = 1, zones: Sequence[str] = (), **more
             region=region,
             zone=zone,
             labels=labels,
+            secrets=tuple(more.get("secrets", ())),
         )
         for region, zone in places
     ]

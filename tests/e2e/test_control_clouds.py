@@ -140,3 +140,42 @@ def test_orphans_are_looked_for_where_something_lived(house: House) -> None:
     assert [one["node"] for one in found["orphans"]] == [node]
     client.orphans(delete=True, env=OLD)
     assert client.orphans(env=OLD) == {"orphans": [], "unasked": []}
+
+
+def test_a_run_begins_when_its_secrets_lie_in_the_clouds_store(house: House) -> None:
+    house.scripts[0] = lambda run: 0 if house.cloud.secrets else 9
+    client = house.open()
+    client.launch(order(env=OLD, secrets={"TOKEN": "one"}))
+    until(lambda: client.runs("hello")[0]["ended"], "the run ends")
+    assert client.runs("hello")[0]["exit_code"] == 0
+    assert house.cloud.secrets == [("hello-local", {"TOKEN": "one"})]
+    client.execute("hello", order(secrets={"TOKEN": "two", "OTHER": "three"}))
+    until(lambda: client.runs("hello")[1]["ended"], "the second run ends")
+    assert house.cloud.secrets[1:] == [("hello-local", {"TOKEN": "two", "OTHER": "three"})]
+    assert house.operations.requests[-1].spec.to_data()["secrets"] == ["OTHER", "TOKEN"]
+    assert all(request.secrets == {} for request in house.operations.requests)
+
+
+def test_secrets_follow_to_another_region(house: House) -> None:
+    house.scripts[0] = lambda run: 0 if run["cluster_info"]["zone"] == "eu-a" else None
+    client = house.open()
+    client.launch(order(zones=("us-a", "eu-a"), env=OLD, secrets={"TOKEN": "one"}))
+    until(lambda: client.runs("hello")[0]["status"] == "RUNNING", "it runs")
+    house.operations.full = {"us-a": 0}
+    client.chaos("hello", "kill", 0)
+    house.clock.ahead += 31
+    until(lambda: client.runs("hello")[0]["ended"], "the run ends")
+    assert [stack for stack, _ in house.cloud.secrets] == ["hello-local-us", "hello-local-eu"]
+
+
+def test_secrets_that_cannot_be_written_hold_up_their_run(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = house.open()
+    client.launch(order(env=OLD, secrets={"TOKEN": "one"}))
+    house.cloud.key = "new"
+    until(lambda: state(client) == "blocked", "it is blocked")
+    assert client.runs("hello")[0]["ended"] is None
+    client.login("hello", NEW)
+    until(lambda: client.runs("hello")[0]["ended"], "the run ends")
+    assert house.cloud.secrets == [("hello-local", {"TOKEN": "one"})]
