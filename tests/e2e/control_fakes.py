@@ -26,7 +26,7 @@ from stacks.cloud import ANYWHERE, Failure, NodeFacts, Scope
 from stacks.operate import Kind, Request
 from stacks.process import Identity
 
-PATIENCE_S = 15.0
+PATIENCE_S = 30.0
 
 
 def until(what: Callable[[], Any], says: str = "it") -> Any:
