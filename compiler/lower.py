@@ -57,6 +57,7 @@ def lower(
             "network": f"skywright-{project}" if foundation and given.network is None else None,
             "encrypted_with": given.key,
             "checkpoint": task.checkpoint,
+            "priority_class": wanted.priority_class,
             "deadman_s": GANG_DEADMAN_S if placement.nodes > 1 else SINGLE_DEADMAN_S,
             "given": given,
         }

@@ -31,6 +31,7 @@ class Capability(Enum):
     NETWORKING = "networking"
     ENCRYPTION = "encryption"
     BUCKETS = "buckets"
+    PRIORITY_CLASS = "priority-class"
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ CAPABILITIES: dict[str, tuple[Capability, ...]] = {
     "disk_tier": (Capability.DISK_TIER,),
     "network_tier": (Capability.NETWORK_TIER,),
     "local_disk": (Capability.LOCAL_DISK,),
+    "priority_class": (Capability.PRIORITY_CLASS,),
 }
 """Fields of either table that clouds can do which declare this; `image` is one of the two, by its value."""
 

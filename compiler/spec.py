@@ -107,8 +107,8 @@ class StackSpec:
     `image` is the machine image by the id that the cloud's API takes, `container` a container image that the job
     runs in. `ports` are single (`8080`) or ranges (`8000-8010`), opened to everybody. `network` is the name of our
     foundation's network, None where `given` names one or the cloud has none. `encrypted_with` is a key of the user's
-    for disks. `deadman_s` is how long a node goes on without control; `most_s` its longest life. Keeps to
-    schemas/spec.v1.json.
+    for disks. `deadman_s` is how long a node goes on without control; `most_s` its longest life. `priority_class` is
+    a name that a cluster knows. Keeps to schemas/spec.v1.json.
     """
 
     project: str
@@ -139,6 +139,7 @@ class StackSpec:
     checkpoint: str | None = None
     deadman_s: float | None = None
     most_s: float | None = None
+    priority_class: str | None = None
     given: Given = field(default_factory=Given)
 
     @property
@@ -213,7 +214,7 @@ class StackSpec:
 
 PLAIN = (
     "task", "owner", "image", "container", "ports", "disk_tier", "network_tier", "network", "encrypted_with",
-    "checkpoint", "deadman_s", "most_s",
+    "checkpoint", "deadman_s", "most_s", "priority_class",
 )  # fmt: skip
 """Fields of a StackSpec that are written as they are."""
 

@@ -13,6 +13,7 @@ from stacks.cloud import Cloud
 OURS = {
     "local": "stacks.local",
     "aws": "stacks.aws",
+    "kubernetes": "stacks.kubernetes",
 }
 """Cloud name -> module that keeps the protocol of stacks/cloud.py: a new cloud is one file and one line here."""
 

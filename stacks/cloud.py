@@ -85,7 +85,8 @@ class NodeFacts:
     """One node as the cloud itself reports it, found by our tags and never through Pulumi's state.
 
     `node` is the id that the stack exports for its rank. `alive`: it runs or is about to; `stopped`: it exists and
-    can be started again. `created` is an RFC 3339 time.
+    can be started again. `created` is an RFC 3339 time. `resource` is the id of what makes it again by itself, where
+    that and not the node stands in the stack's state.
     """
 
     node: str
@@ -98,6 +99,7 @@ class NodeFacts:
     stack: str | None = None
     region: str | None = None
     stopped: bool = False
+    resource: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,9 @@ class Check:
 
 class Cloud(Protocol):
     """What `stacks/<cloud>.py` offers as module-level names. Importing it imports no Pulumi and no SDK.
+
+    A cloud whose own controllers make nodes (`NodeFacts.resource`) also has `present(spec, lost, stopping, tell)`: it
+    gives up what is left of the `lost` ids, waits for one node of each rank, and answers rows as `nodes` has them.
 
     Whatever asks the cloud takes its credentials from the environment and its place from a Scope, runs to its end
     within a minute, and raises Problems `cloud/...`.

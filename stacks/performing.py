@@ -107,6 +107,7 @@ class Operation:
             self._prepare_and_work()
         except Problems as problems:
             problem = problems.problems[0]
+            failure = next((one for one in Failure if problem.code == f"cloud/{one.value}"), None)
         except Refused as refused:
             self._unclean = self._unclean or isinstance(refused, Died)
             problem, failure = self._judge(refused)
@@ -271,6 +272,9 @@ class Operation:
         if self.request.kind is Kind.UP and isinstance(exported, list):
             self._nodes = [{key: row.get(key) for key in ("rank", "id", "address")} for row in exported]
             self._resources = self._after(state)
+            if (present := getattr(self.cloud, "present", None)) and isinstance(self.spec, StackSpec):
+                with self._step("nodes"):  # controllers of the cloud's own make them
+                    self._nodes = present(self.spec, self.request.lost, self._stopping, self.tell)
         else:
             self._look(session)
 

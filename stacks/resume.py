@@ -31,7 +31,8 @@ def resume(
     scope = Scope.of(spec)
     deployment = spec.deployment if isinstance(spec, StackSpec) else None
     for node in cloud.inventory(spec.project, scope) if deployment else ():
-        if node.deployment == deployment and node.node not in known:
+        # What a controller of the cloud's own makes goes with that: `sweep` sees to it.
+        if node.deployment == deployment and node.resource is None and node.node not in known:
             text = f"removing {node.node}: left by a create that was cut off"
             tell({"type": "diagnostic", "severity": "info", "text": text})
             cloud.remove(node.node, scope)

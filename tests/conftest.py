@@ -16,7 +16,7 @@ CACHE = os.environ.get("SKYWRIGHT_CACHE") or str(
     Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skywright"
 )
 
-FOREIGN = ("PULUMI_", "AWS_", "GOOGLE_", "AZURE_", "ARM_", "SKYPILOT_", "SKYWRIGHT_")
+FOREIGN = ("PULUMI_", "AWS_", "GOOGLE_", "AZURE_", "ARM_", "SKYPILOT_", "SKYWRIGHT_", "KUBE")
 """Settings of whoever runs the tests that would reach into them."""
 
 

@@ -77,7 +77,7 @@ class Cluster:
             "--manage-all-nodes=true",
             "--server-address=",
         )
-        _until(lambda: self._there("/api/v1/namespaces/default/serviceaccounts/default"), "accounts", self)
+        _until(lambda: self.there("/api/v1/namespaces/default/serviceaccounts/default"), "accounts", self)
 
     def stop(self) -> None:
         for process in reversed(self.running):
@@ -179,7 +179,8 @@ class Cluster:
         except (Refused, OSError):
             return False
 
-    def _there(self, path: str) -> bool:
+    def there(self, path: str) -> bool:
+        """Is something at this path?"""
         try:
             self.ask("GET", path)
         except Refused as refused:
