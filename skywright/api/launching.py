@@ -137,7 +137,9 @@ def launch(
         keep=keep,
         no_setup=no_setup,
     )
-    there = None if never_used() else living.look(connect(), entry, entry.name, values)
+    there = (
+        None if never_used() else living.look(connect(), entry, entry.name, values, plan.chosen.requirements)
+    )
     if there and not there.fits:
         if there.replaced and not replace_nodes:
             living.refuse(there, entry)

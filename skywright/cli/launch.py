@@ -29,7 +29,9 @@ def run(values: Values) -> int:
     entry = read_entry(values, values.entry, values.cluster_name)
     check_local(entry.task)
     plan = make_plan(entry, now=time.time(), by_time=values.minimize == "time", avoid=recent_losses())
-    there = None if never_used() else living.look(connect(), entry, entry.name, values)
+    there = (
+        None if never_used() else living.look(connect(), entry, entry.name, values, plan.chosen.requirements)
+    )
     if values.dryrun:
         from skywright.cli.preview import show
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from compiler.change import Change
     from compiler.fits import Misfit
     from compiler.spec import StackSpec
-    from compiler.task import Task
+    from compiler.task import Requirements, Task
     from skywright.control.client import Client
 
 CODE = "plan/does-not-fit"
@@ -73,8 +73,11 @@ class Living:
         return new
 
 
-def look(client: Client, entry: Entry, name: str, values: Values) -> Living | None:
-    """The living deployment of that name beside the task; None when there is none."""
+def look(
+    client: Client, entry: Entry, name: str, values: Values, chosen: Requirements | None = None
+) -> Living | None:
+    """The living deployment of that name beside the task; None when there is none. When its nodes meet none of the
+    task's alternatives, they are held against the `chosen` one."""
     from compiler.fits import met, misfits
     from compiler.spec import StackSpec
 
@@ -92,8 +95,13 @@ def look(client: Client, entry: Entry, name: str, values: Values) -> Living | No
     asked = values.given.get("use_spot") is not None
     machine = _machine(spec)
     price = data["hourly"] / spec.nodes if data.get("hourly") else None
+    task = met(entry.task, spec, machine, market_asked=asked)
     found = misfits(entry.task, spec, machine, market_asked=asked, price=price)
-    return Living(data, spec, found, met(entry.task, spec, machine, market_asked=asked))
+    if found and chosen:
+        task = replace(entry.task, requirements=chosen)
+        only = replace(task, alternatives=())
+        found = misfits(only, spec, machine, market_asked=asked, price=price)
+    return Living(data, spec, found, task)
 
 
 def refuse(living: Living, entry: Entry) -> None:

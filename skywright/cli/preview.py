@@ -31,7 +31,12 @@ def run(values: Values) -> int:
     plan = make_plan(
         entry, secrets=False, now=time.time(), by_time=values.minimize == "time", avoid=recent_losses()
     )
-    return show(values, entry, plan, None if never_used() else look(connect(), entry, entry.name, values))
+    return show(
+        values,
+        entry,
+        plan,
+        None if never_used() else look(connect(), entry, entry.name, values, plan.chosen.requirements),
+    )
 
 
 def show(values: Values, entry: Entry, plan: Plan, living: Living | None = None) -> int:

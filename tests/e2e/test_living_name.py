@@ -66,3 +66,17 @@ def test_a_run_that_is_still_going_ends_before_its_nodes_change(sky: Sky) -> Non
     out, err = second.communicate(timeout=60)
     assert (second.returncode, out) == (0, "second\n"), err
     assert not set(sky.nodes()) & nodes
+
+
+def test_the_alternative_that_can_be_had_runs_and_its_nodes_are_met_again(sky: Sky) -> None:
+    text = "name: alt\nresources:\n  infra: local\n  ordered:\n  - {cpus: 4096}\n"
+    text += "  - {cpus: 0.5, labels: {which: small}}\nrun: echo ran\n"
+    assert sky.run("up", sky.task(text), "--keep").stdout == "ran\n"
+    nodes = sky.nodes()
+    assert [one["labels"] for one in nodes.values()] == [{"which": "small"}]
+    again = sky.json("preview", sky.task(text.replace("echo ran", "echo again")))
+    assert [(one["field"], one["meaning"]) for one in again["fields"]] == [("run", "restarts")]
+    assert sky.run("up", sky.task(text.replace("echo ran", "echo again"))).stdout == "again\n"
+    assert set(sky.nodes()) == set(nodes)
+    markdown = sky.run("preview", "--markdown", sky.task(text.replace("0.5", "0.6"))).stdout
+    assert "| cpus | 0.5 | 0.6 | the nodes are replaced |" in markdown
