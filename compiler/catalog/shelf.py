@@ -166,9 +166,9 @@ class Catalog:
             sold = self._sold(scope)
             yield from _lumps(replace(none, region=None, zone=None), _less(left, sold))
             left = sold
-            # Who speaks for the rest is in a region that may be used, and not in one to stay away from.
-            names = (one for one in allowed if f"{cloud} {one}" not in search.avoided)
-            none = replace(none, region=wanted.region or next(names, None))
+            # Who speaks for the rest is in a region that may be used, if possible in none to stay away from.
+            names = sorted(allowed, key=lambda one: f"{cloud} {one}" in search.avoided)
+            none = replace(none, region=wanted.region or next(iter(names), None))
         if wanted.region or wanted.zone:
             scope = Scope(self._places(cloud, wanted.region, None, within))
             sold = self._sold(scope)

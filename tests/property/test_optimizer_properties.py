@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from compiler import search
@@ -166,6 +166,16 @@ def worth(made: Plan) -> list[tuple[object, ...]]:
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
+@example(
+    Task(requirements=Requirements(zone="a")),
+    [Row("gcp", "r2", None, "small", None, 1.0, 2.0, 8.0, "x86_64", False, None, 0.1, None, "a list")],
+    {"gcp"},
+    {"gcp r2": 0.0},
+    False,
+    {"gcp": ("r2",)},
+    Prices(),
+    False,
+)
 @given(tasks, sold, enabled, avoided, st.booleans(), allowed, st.just(Prices()) | prices_paid, st.booleans())
 def test_the_catalog_answers_as_its_rows_one_by_one(
     task: Task,
