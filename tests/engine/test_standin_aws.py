@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from tests.standins import actions, refusals
 from tests.standins.fixtures import Bench, Moto, touch
 from tests.standins.store import Store
 
@@ -15,6 +19,7 @@ pytestmark = pytest.mark.engine
 PROVIDERS = ("aws",)
 
 AMI = "ami-12c6146b"
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIYvLnGkHZHLcWbBVT/rcbSGzDkDO6IGSGqgBGBNzvGb"
 TRUST = json.dumps(
     {
         "Version": "2012-10-17",
@@ -29,6 +34,87 @@ TRUST = json.dumps(
 def sdk() -> None:
     touch("pulumi_aws.ec2.Instance", "pulumi_aws.vpc.SecurityGroupIngressRule", "pulumi_aws.iam.Role")
     touch("pulumi_aws.s3.Bucket", "pulumi_aws.secretsmanager.Secret", "pulumi_aws.Provider")
+    touch("pulumi_aws.kms.Key", "pulumi_aws.ssm.Parameter")
+
+
+def others(there: Any, bucket: Any, profile: Any) -> None:
+    """The kinds that the rest of the program does not have."""
+    import pulumi
+    import pulumi_aws as aws
+
+    aws.s3.BucketVersioning(
+        "versioning",
+        opts=there,
+        bucket=bucket.bucket,
+        versioning_configuration=aws.s3.BucketVersioningVersioningConfigurationArgs(status="Enabled"),
+    )
+    aws.s3.BucketOwnershipControls(
+        "owned",
+        opts=there,
+        bucket=bucket.bucket,
+        rule=aws.s3.BucketOwnershipControlsRuleArgs(object_ownership="BucketOwnerEnforced"),
+    )
+    aws.s3.BucketLifecycleConfiguration(
+        "lifecycle",
+        opts=there,
+        bucket=bucket.bucket,
+        rules=[
+            aws.s3.BucketLifecycleConfigurationRuleArgs(
+                id="logs",
+                status="Enabled",
+                filter=aws.s3.BucketLifecycleConfigurationRuleFilterArgs(prefix="logs/"),
+                expiration=aws.s3.BucketLifecycleConfigurationRuleExpirationArgs(days=30),
+            )
+        ],
+    )
+    aws.s3.BucketPolicy(
+        "guarded",
+        opts=there,
+        bucket=bucket.bucket,
+        policy=bucket.arn.apply(
+            lambda arn: json.dumps(
+                {
+                    "Version": "2012-10-17",
+                    "Statement": [
+                        {"Effect": "Deny", "Principal": "*", "Action": "s3:DeleteBucket", "Resource": arn}
+                    ],
+                }
+            )
+        ),
+    )
+    aws.s3.BucketObject("object", opts=there, bucket=bucket.bucket, key="text", content="hello")
+    aws.ec2.KeyPair("key", opts=there, args=aws.ec2.KeyPairArgs(public_key=PUBLIC_KEY, tags={"team": "nlp"}))
+    aws.kms.Key(
+        "secrets", opts=there, args=aws.kms.KeyArgs(description="for tests", deletion_window_in_days=7)
+    )
+    aws.ssm.Parameter(
+        "parameter",
+        opts=there,
+        args=aws.ssm.ParameterArgs(type="SecureString", value=pulumi.Output.secret("hunter2")),
+    )
+    template = aws.ec2.LaunchTemplate(
+        "template",
+        opts=there,
+        args=aws.ec2.LaunchTemplateArgs(
+            image_id="ami-12c6146b",
+            instance_type="t3.large",
+            iam_instance_profile=aws.ec2.LaunchTemplateIamInstanceProfileArgs(name=profile.name),
+            metadata_options=aws.ec2.LaunchTemplateMetadataOptionsArgs(http_tokens="required"),
+            block_device_mappings=[
+                aws.ec2.LaunchTemplateBlockDeviceMappingArgs(
+                    device_name="/dev/sda1",
+                    ebs=aws.ec2.LaunchTemplateBlockDeviceMappingEbsArgs(encrypted="true", volume_size=50),
+                )
+            ],
+        ),
+    )
+    aws.ec2.Instance(
+        "from-template",
+        opts=there,
+        args=aws.ec2.InstanceArgs(
+            launch_template=aws.ec2.InstanceLaunchTemplateArgs(id=template.id, version="$Latest")
+        ),
+    )
 
 
 def program(
@@ -135,6 +221,7 @@ def program(
         together = aws.ec2.PlacementGroup(
             "together", aws.ec2.PlacementGroupArgs(strategy=aws.ec2.PlacementStrategy.CLUSTER), there
         )
+        others(there, bucket, profile)
         made = [
             aws.ec2.Instance(
                 f"node-{rank}",
@@ -172,35 +259,43 @@ def program(
     return build
 
 
+def nodes_of(moto: Moto) -> list[dict[str, Any]]:
+    """Instances with a rank."""
+    found = [
+        {**one, "tags": {each["Key"]: each["Value"] for each in one["Tags"]}} for one in moto.instances()
+    ]
+    return [one for one in found if "rank" in one["tags"]]
+
+
 def test_one_life(bench: Bench, moto: Moto, store: Store) -> None:
     first = bench.preview(program())
     assert set(first.changes) == {"create"}
-    assert moto.instances() == []
+    assert nodes_of(moto) == []
 
     bench.up(program())
-    nodes = moto.instances()
+    nodes = nodes_of(moto)
     assert [one["InstanceLifecycle"] for one in nodes] == ["spot", "spot"]
     assert {one["Placement"]["AvailabilityZone"] for one in nodes} == {"us-east-1b"}
-    assert {each["Value"] for one in nodes for each in one["Tags"] if each["Key"] == "owner"} == {"ann"}
+    assert {one["tags"]["owner"] for one in nodes} == {"ann"}
     assert bench.preview(program()).changes == {}
 
     tagged = bench.up(program(tags={"team": "nlp"}))
     assert tagged.changes == {"update": 2}
-    again = moto.instances()
+    again = nodes_of(moto)
     assert {one["InstanceId"] for one in again} == {one["InstanceId"] for one in nodes}
-    assert {"Key": "team", "Value": "nlp"} in again[0]["Tags"]
-    assert bench.preview(program(tags={"team": "nlp"})).changes == {}
+    assert again[0]["tags"]["team"] == "nlp"
 
-    nodes_of = bench.resources()
-    replaced = bench.up(program(tags={"team": "nlp"}), replace=[nodes_of["node-1"]["urn"]])
+    held = bench.resources()
+    replaced = bench.up(program(tags={"team": "nlp"}), replace=[held["node-1"]["urn"]])
     assert replaced.of("replace") == ["node-1"]
-    assert bench.resources()["node-0"]["id"] == nodes_of["node-0"]["id"]
-    assert bench.resources()["node-1"]["id"] != nodes_of["node-1"]["id"]
-    assert len(moto.instances()) == 2
+    assert bench.resources()["node-0"]["id"] == held["node-0"]["id"]
+    assert bench.resources()["node-1"]["id"] != held["node-1"]["id"]
+    assert len(nodes_of(moto)) == 2
 
     moto.lose(bench.resources()["node-0"]["id"])
     bench.refresh(program(tags={"team": "nlp"}))
     assert "node-0" not in bench.resources()
+    assert "hunter2" not in json.dumps(bench.resources()), "what is secret in the program stays secret"
     again_up = bench.up(program(tags={"team": "nlp"}))
     assert (again_up.changes, again_up.differ) == ({"create": 1}, ())
 
@@ -212,21 +307,21 @@ def test_one_life(bench: Bench, moto: Moto, store: Store) -> None:
     assert [one["VpcId"] for one in ec2.describe_vpcs()["Vpcs"] if not one["IsDefault"]] == []
     assert moto.client("s3").list_buckets()["Buckets"] == []
     assert moto.client("iam").list_roles()["Roles"] == []
-    assert {"RunInstances", "TerminateInstances"} <= {call.operation for call in store.calls("aws")}
+    needed = actions.needed(store)
+    assert {"ec2:RunInstances", "ec2:CreateTags", "iam:PassRole", "s3:PutLifecycleConfiguration"} <= set(
+        needed
+    )
 
 
 def test_refusals_are_the_clouds_own_words_and_leave_the_rest(bench: Bench, moto: Moto, store: Store) -> None:
     bench.up(program(nodes=1))
-    text = (
-        "api error InsufficientInstanceCapacity: We currently do not have sufficient g5.xlarge capacity in the "
-        "Availability Zone you requested (us-east-1b)."
-    )
+    text = refusals.aws_no_capacity("g5.xlarge", "us-east-1b")
     store.refuse("aws", "Instance", text, zone="us-east-1a")
     store.refuse("aws", "Instance", text, zone="us-east-1b", machine="g5.xlarge")
     assert "InsufficientInstanceCapacity" in bench.refused(program())
-    assert len(moto.instances()) == 1
+    assert len(nodes_of(moto)) == 1
     assert bench.up(program()).changes == {"create": 1}
-    assert len(moto.instances()) == 2
+    assert len(nodes_of(moto)) == 2
 
     stopping = bench.refused(program(user_data="#!/bin/sh\necho changed\n"))
     assert "one-time Spot Instance request" in stopping, (
@@ -241,7 +336,7 @@ def test_a_wrong_input_is_refused_before_anything_is_made(bench: Bench, moto: Mo
         aws.ec2.Instance("nested", ami=AMI, instance_type="g5.xlarge", root_block_device={"encryptd": True})
 
     assert 'Unexpected property "encryptd"' in bench.refused(build)
-    assert moto.instances() == []
+    assert nodes_of(moto) == []
 
 
 def test_an_unknown_machine_type_is_refused_by_the_api(bench: Bench, moto: Moto) -> None:
@@ -277,15 +372,81 @@ def test_lookups_find_what_others_made(bench: Bench, moto: Moto) -> None:
     assert "no matching EC2 VPC found" in bench.refused(lambda: build("nobody's"))
 
 
-def test_a_test_can_hold_the_plugin_at_any_call(bench: Bench, moto: Moto, store: Store) -> None:
+def machine(**inputs: Any) -> Callable[[], None]:
+    """One on-demand instance and what it may change to."""
+
     def build() -> None:
         import pulumi_aws as aws
 
-        aws.ec2.Vpc("vpc", aws.ec2.VpcArgs(cidr_block="10.0.0.0/16"))
+        group = aws.ec2.SecurityGroup("other")
+        role = aws.iam.Role("role", aws.iam.RoleArgs(assume_role_policy=TRUST))
+        profile = aws.iam.InstanceProfile("profile", aws.iam.InstanceProfileArgs(role=role.name))
+        given = {name: value for name, value in inputs.items() if name != "changed"}
+        if inputs.get("changed"):
+            given |= {"vpc_security_group_ids": [group.id], "iam_instance_profile": profile.name}
+        aws.ec2.Instance("node-0", aws.ec2.InstanceArgs(ami=AMI, **{"instance_type": "t3.large", **given}))
 
-    bench.up(build)
-    steps = store.steps()
-    assert [(step.n, step.method, step.moment) for step in steps] == [
-        (1, "Create", "before"),
-        (2, "Create", "after"),
-    ]
+    return build
+
+
+def test_most_changes_of_a_machine_are_made_in_place(bench: Bench, moto: Moto, store: Store) -> None:
+    """Some stop and start it, which a design that must not touch survivors has to keep away from."""
+    import pulumi_aws as aws
+
+    bench.up(machine(user_data="one"))
+    (before,) = moto.instances()
+    later = machine(
+        changed=True,
+        user_data="two",
+        instance_type="t3.xlarge",
+        instance_initiated_shutdown_behavior="terminate",
+        metadata_options=aws.ec2.InstanceMetadataOptionsArgs(
+            http_tokens="required", http_put_response_hop_limit=2
+        ),
+    )
+    assert bench.up(later).changes == {"update": 1}
+    (after,) = moto.instances()
+    assert after["InstanceId"] == before["InstanceId"]
+    assert (after["InstanceType"], after["MetadataOptions"]["HttpTokens"]) == ("t3.xlarge", "required")
+    assert after["IamInstanceProfile"]["Arn"].rpartition("/")[2].startswith("profile-")
+    ec2 = moto.client("ec2")
+    coded = ec2.describe_instance_attribute(InstanceId=after["InstanceId"], Attribute="userData")
+    assert base64.b64decode(coded["UserData"]["Value"]) == b"two"
+    kept = store.get("aws", "instance", after["InstanceId"])
+    assert kept is not None
+    assert kept["starts"] == 2
+    bench.refresh(later)
+    again = bench.preview(later)
+    assert (again.changes, again.differ) == ({}, ())
+
+    # Drift: what another hand changed is changed back.
+    ec2.create_tags(Resources=[after["InstanceId"]], Tags=[{"Key": "theirs", "Value": "yes"}])
+    bench.refresh(later)
+    assert bench.preview(later).changes == {"update": 1}
+
+
+@pytest.mark.parametrize(("step", "made"), [(1, 0), (2, 1)])
+def test_a_test_can_hold_the_plugin_before_and_after_any_call(
+    bench: Bench, moto: Moto, store: Store, step: int, made: int
+) -> None:
+    def build() -> None:
+        import pulumi_aws as aws
+
+        aws.ec2.Vpc("vpc", aws.ec2.VpcArgs(cidr_block="10.77.0.0/16"))
+
+    def there() -> int:
+        found = moto.client("ec2").describe_vpcs()["Vpcs"]
+        return len([one for one in found if one["CidrBlock"] == "10.77.0.0/16"])
+
+    store.halt_at(step)
+    running = threading.Thread(target=bench.up, args=(build,))
+    running.start()
+    deadline = time.monotonic() + 60
+    while store.halted() != step:
+        assert time.monotonic() < deadline, "the plugin never came to that call"
+        time.sleep(0.01)
+    assert there() == made
+    store.go_on()
+    running.join()
+    assert there() == 1
+    assert [(one.method, one.moment) for one in store.steps()] == [("Create", "before"), ("Create", "after")]

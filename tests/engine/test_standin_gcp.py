@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.standins import inventory
+from tests.standins import inventory, refusals
 from tests.standins.fixtures import Bench, touch
 from tests.standins.store import Store
 
@@ -18,7 +18,43 @@ PROVIDERS = ("gcp",)
 @pytest.fixture(autouse=True)
 def sdk() -> None:
     touch("pulumi_gcp.compute.Instance", "pulumi_gcp.serviceaccount.Account", "pulumi_gcp.storage.Bucket")
-    touch("pulumi_gcp.secretmanager.Secret", "pulumi_gcp.Provider")
+    touch("pulumi_gcp.secretmanager.Secret", "pulumi_gcp.Provider", "pulumi_gcp.projects.IAMMember")
+
+
+def others(there: Any, network: Any, account: Any) -> None:
+    """The kinds that the rest of the program does not have."""
+    import pulumi_gcp as gcp
+
+    router = gcp.compute.Router("router", gcp.compute.RouterArgs(network=network.id), there)
+    gcp.compute.RouterNat(
+        "nat",
+        gcp.compute.RouterNatArgs(
+            router=router.name,
+            nat_ip_allocate_option="AUTO_ONLY",
+            source_subnetwork_ip_ranges_to_nat="ALL_SUBNETWORKS_ALL_IP_RANGES",
+        ),
+        there,
+    )
+    gcp.compute.Address("address", gcp.compute.AddressArgs(address_type="EXTERNAL"), there)
+    gcp.compute.Image(
+        "image", gcp.compute.ImageArgs(source_disk="projects/our-project/zones/us-central1-a/disks/x"), there
+    )
+    gcp.projects.IAMMember(
+        "logs",
+        gcp.projects.IAMMemberArgs(
+            project="our-project", role="roles/logging.logWriter", member=account.member
+        ),
+        there,
+    )
+    gcp.serviceaccount.IAMMember(
+        "acts-as",
+        gcp.serviceaccount.IAMMemberArgs(
+            service_account_id=account.name,
+            role="roles/iam.serviceAccountUser",
+            member="user:ann@example.com",
+        ),
+        there,
+    )
 
 
 def program(nodes: int = 2, labels: dict[str, str] | None = None, **more: Any) -> Callable[[], None]:
@@ -101,6 +137,7 @@ def program(nodes: int = 2, labels: dict[str, str] | None = None, **more: Any) -
             ),
             there,
         )
+        others(there, network, account)
         made = [
             gcp.compute.Instance(
                 f"node-{rank}",
@@ -159,7 +196,6 @@ def test_one_life(bench: Bench, store: Store) -> None:
     labelled = program(labels={"team": "nlp"})
     assert bench.up(labelled).changes == {"update": 2}
     assert [one.unique for one in inventory.gcp(store)] == [one.unique for one in nodes]
-    assert bench.preview(labelled).changes == {}
 
     replaced = bench.up(labelled, replace=[bench.resources()["node-1"]["urn"]])
     assert replaced.of("replace") == ["node-1"]
@@ -183,8 +219,7 @@ def test_the_cloud_refuses_in_its_own_words(bench: Bench, store: Store) -> None:
     store.refuse(
         "gcp",
         "Instance",
-        "googleapi: Error 503: The zone 'projects/our-project/zones/us-central1-a' does not have enough resources "
-        "available to fulfill the request. '(resource type:compute)'., ZONE_RESOURCE_POOL_EXHAUSTED",
+        refusals.gcp_no_capacity("us-central1-a"),
         zone="us-central1-a",
     )
     assert "ZONE_RESOURCE_POOL_EXHAUSTED" in bench.refused(program())

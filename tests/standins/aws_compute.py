@@ -315,7 +315,10 @@ def _instance_update(ask: Ask) -> Mapping[str, Any]:
     if tags(ask) != (ask.state.get("tagsAll") or {}):
         _retag(ask, ec2)
     if ask.changed("vpcSecurityGroupIds"):
-        ec2.modify_instance_attribute(InstanceId=ask.id, Groups=ask.inputs["vpcSecurityGroupIds"])
+        ec2.modify_network_interface_attribute(
+            NetworkInterfaceId=ask.state["primaryNetworkInterfaceId"],
+            Groups=ask.inputs["vpcSecurityGroupIds"],
+        )
     if ask.changed("metadataOptions"):
         options = _renamed(ask.inputs.get("metadataOptions") or {}, _METADATA)
         ec2.modify_instance_metadata_options(InstanceId=ask.id, **options)
@@ -374,8 +377,9 @@ def _stop_and_start(ask: Ask, ec2: Any, more: dict[str, Any]) -> None:
     if ask.changed("instanceType"):
         ec2.modify_instance_attribute(InstanceId=ask.id, InstanceType={"Value": ask.inputs["instanceType"]})
     if ask.changed("userData", "userDataBase64"):
-        raw = base64.b64decode(_user_data(ask.inputs) or "")
-        ec2.modify_instance_attribute(InstanceId=ask.id, UserData={"Value": raw})
+        # boto encodes it once more; moto, here only, decodes what it gets once and wants base64 then.
+        coded = (_user_data(ask.inputs) or "").encode()
+        ec2.modify_instance_attribute(InstanceId=ask.id, UserData={"Value": coded})
     ec2.start_instances(InstanceIds=[ask.id])
     ask.store.put("aws", MORE, ask.id, {**more, "starts": more.get("starts", 1) + 1})
 

@@ -334,10 +334,11 @@ def _permission(one: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _group_create(ask: Ask, ec2: Any) -> str:
+    where = {"VpcId": ask.inputs["vpcId"]} if ask.inputs.get("vpcId") else {}
     made = ec2.create_security_group(
         GroupName=ask.inputs["name"],
         Description=ask.inputs["description"],
-        VpcId=ask.inputs["vpcId"],
+        **where,
         TagSpecifications=specification(ask, "security-group"),
     )["GroupId"]
     # As the real one does it: what AWS allows by itself is taken away.
@@ -383,7 +384,7 @@ GROUP = ec2_kind(
     replaces=("name", "namePrefix", "description", "vpcId"),
     name="name",
     sets=frozenset({"ingress", "egress"}),
-    kept=frozenset({"ingress", "egress"}),
+    kept=frozenset({"ingress", "egress", "vpcId"}),
     defaults={"description": "Managed by Pulumi"},
 )
 

@@ -95,6 +95,9 @@ def _bucket_update(ask: Ask) -> Mapping[str, Any]:
 def _bucket_delete(ask: Ask) -> None:
     s3 = client(ask, "s3")
     if ask.state.get("forceDestroy") and there(lambda: s3.head_bucket(Bucket=ask.id)):
+        # moto deletes no versions while versioning is suspended.
+        if s3.get_bucket_versioning(Bucket=ask.id).get("Status") == "Suspended":
+            s3.put_bucket_versioning(Bucket=ask.id, VersioningConfiguration={"Status": "Enabled"})
         for page in s3.get_paginator("list_object_versions").paginate(Bucket=ask.id):
             for one in [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]:
                 s3.delete_object(Bucket=ask.id, Key=one["Key"], VersionId=one["VersionId"])

@@ -372,7 +372,8 @@ BLOB = arm(
     replaces=("type",),
     check=_in_account,
     outputs=lambda ask, path: {
-        "url": "https://{accountName}.blob.core.windows.net/{containerName}/{blobName}".format(**ask.inputs)
+        "type": ask.inputs.get("type", "Block"),
+        "url": "https://{accountName}.blob.core.windows.net/{containerName}/{blobName}".format(**ask.inputs),
     },
     placed=False,
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import json
 import time
 import warnings
 from collections import Counter
@@ -30,6 +31,7 @@ from tests.standins.install import install
 from tests.standins.store import VARIABLE, Store
 
 Program = Callable[[], None]
+PROJECT, STACK = "proj", "standin"
 
 
 @dataclass(frozen=True)
@@ -144,9 +146,8 @@ class Bench:
 
     def resources(self) -> dict[str, dict[str, Any]]:
         """Name -> what the state holds of it; neither the stack nor providers."""
-        found = self._session(lambda: None).state()
-        assert found is not None
-        listed = found.data["deployment"].get("resources") or ()
+        path = home.home() / "state" / ".pulumi" / "stacks" / PROJECT / f"{STACK}.json"
+        listed = json.loads(path.read_text())["checkpoint"]["latest"].get("resources") or ()
         return {
             one["urn"].rpartition("::")[2]: one
             for one in listed
@@ -157,9 +158,9 @@ class Bench:
         self.monkeypatch.setattr(declaring, "declare", lambda spec: program())
         settled = backend.settle({"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true"})
         spec = StackSpec(
-            project="proj",
-            stack="standin",
-            deployment="standin",
+            project=PROJECT,
+            stack=STACK,
+            deployment=STACK,
             cloud="local",
             instance_type="any",
             market=Market.SPOT,
