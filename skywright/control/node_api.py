@@ -10,19 +10,15 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from skywright.control import desired, nodes, progress
-from skywright.control.context import WORK, Control
+from skywright.control import desired, hearing, nodes
+from skywright.control.context import Control
 from skywright.control.http import bearer, body, control_of, data
-from skywright.control.logbook import PHASES, Part
 from skywright.control.presence import LEASE_S
-from skywright.control.rows import Deployment, Node, Run, RunRank
+from skywright.control.rows import Deployment, Node
 
 HOLD_S = 20.0
 MESSAGE_BYTES = 4 * 2**20
 CHUNK_BYTES = 2**20
-KEEP_S = 15.0
-"""When a node was heard is stored so often; presence knows it exactly."""
-
 LOOK_S = 5.0
 """A held call looks at the store so often even when no bell rings."""
 
@@ -55,19 +51,12 @@ async def sync(request: Request) -> Response:
     said = await data(request, MESSAGE_BYTES)
     try:
         has = int(said.get("version", 0))
-        events = [_event(item) for item in said.get("events") or ()]
+        events = hearing.events_of(said)
         hold_s = min(HOLD_S, max(0.0, float(said.get("hold_s", HOLD_S))))
-    except (KeyError, TypeError, ValueError) as error:
+    except (hearing.Nonsense, TypeError, ValueError) as error:
         raise HTTPException(400, f"not a sync: {error!r}") from None
-    now = control.clock.now()
-    contact = control.presence.heard(node.node, control.clock.steady(), now)
+    contact = hearing.hear(control, node, said.get("observed"))
     call = contact.calls
-    if now - (node.last_seen or 0.0) > KEEP_S:
-        control.store.change(node, last_seen=now)
-    observed = said.get("observed")
-    if isinstance(observed, dict):
-        contact.observed = observed
-        _observe(control, node, observed)
     acked = nodes.take_events(control, node, events)
     hung_up = asyncio.ensure_future(request.receive())
     try:
@@ -77,14 +66,6 @@ async def sync(request: Request) -> Response:
             control.presence.broke_off(node.node, call, control.clock.steady())
         hung_up.cancel()
     return JSONResponse({**answer, "acked": acked, "lease_s": LEASE_S, "server_time": control.clock.now()})
-
-
-def _event(item: Any) -> dict[str, Any]:
-    if not isinstance(item, dict) or not isinstance(item["kind"], str) or int(item["seq"]) < 1:
-        raise ValueError("not an event")
-    if item["kind"] == "phase" and item["phase"] not in nodes.PHASES:
-        raise ValueError("not a phase")
-    return item
 
 
 async def _hold(
@@ -107,25 +88,15 @@ async def _hold(
         await control.bell.wait(name, count, min(left, LOOK_S))
 
 
-def _observe(control: Control, node: Node, observed: dict[str, Any]) -> None:
-    """Fold what the task reports of itself into its run, if it is still that run."""
-    report = observed.get("progress")
-    found = nodes.run_of(control, node)
-    if not isinstance(report, dict) or not report or found is None:
-        return
-    run, seat = found
-    if (observed.get("run"), observed.get("attempt")) == (run.run, run.attempt):
-        progress.take(control, run, seat.rank, report)
-
-
 async def put_log(request: Request) -> Response:
     """Append log bytes at `offset`; 409 with the right one when there is a gap."""
     control = control_of(request)
     node = caller(control, request)
     run, attempt, phase = (request.path_params[key] for key in ("run", "attempt", "phase"))
-    seat = control.store.first(RunRank, uid=node.uid, run=run, attempt=attempt, node=node.node)
-    if seat is None or phase not in PHASES:
-        raise HTTPException(404, "this node has no such log")
+    try:
+        hearing.log_size(control, node, run, attempt, phase)
+    except hearing.NoSuchLog as error:
+        raise HTTPException(404, str(error)) from None
     try:
         offset = int(request.query_params.get("offset", ""))
     except ValueError:
@@ -133,11 +104,7 @@ async def put_log(request: Request) -> Response:
     if offset < 0:
         raise HTTPException(400, "offset is negative")
     content = await body(request, CHUNK_BYTES)
-    part = Part(seat.attempt, seat.rank, phase)
-    accepted, following = control.logbook.append(node.uid, seat.run, part, offset, content)
-    control.bell.ring(node.uid)
-    if seat.phase in nodes.OVER:
-        control.bell.ring(WORK)
+    accepted, following = hearing.append_log(control, node, run, attempt, phase, offset, content)
     return JSONResponse({"next": following}, 200 if accepted else 409)
 
 
@@ -145,10 +112,8 @@ async def get_blob(request: Request) -> Response:
     """An archive that a run of the node's own deployment refers to."""
     control = control_of(request)
     node = caller(control, request)
-    digest = request.path_params["digest"]
-    runs = control.store.find(Run, uid=node.uid, ended=None)
-    path = control.blobs.path(digest)
-    if not any(item["digest"] == digest for run in runs for item in run.body["files"]) or not path.is_file():
+    path = hearing.archive(control, node, request.path_params["digest"])
+    if path is None:
         raise HTTPException(404, "no such archive for this node")
     return FileResponse(path, media_type="application/octet-stream")
 

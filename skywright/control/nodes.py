@@ -52,7 +52,7 @@ async def join(control: Control, node: str, body: dict[str, Any]) -> str:
     if facts.rank >= deployment.nodes_wanted:
         raise Refused(409, f"{facts.deployment} has no rank {facts.rank}", stop=True)
     _make_room(control, deployment, facts, inventory)
-    return _admit(control, deployment, facts, body)
+    return admit(control, deployment, facts.node, facts.rank, facts.address, body)
 
 
 async def _proven(control: Control, node: str, known: Node | None, proof: str) -> Iterable[NodeFacts]:
@@ -96,15 +96,16 @@ def _make_room(
         fence(control, deployment, other, f"replaced by {facts.node}")
 
 
-def _admit(control: Control, deployment: Deployment, facts: NodeFacts, body: dict[str, Any]) -> str:
+def admit(
+    control: Control, deployment: Deployment, name: str, rank: int, address: str, body: dict[str, Any]
+) -> str:
+    """Take in a node that has shown who it is: a token for it. Raises Refused for one that was replaced."""
     token = secrets.token_urlsafe(32)
     now = control.clock.now()
     with control.store.together():
         price = share_of(deployment)
-        first = control.store.add(
-            Node(facts.node, deployment.uid, facts.rank, facts.address, created=now, hourly=price)
-        )
-        node = control.store.first(Node, node=facts.node)
+        first = control.store.add(Node(name, deployment.uid, rank, address, created=now, hourly=price))
+        node = control.store.first(Node, node=name)
         if node is None or node.revoked:
             raise Refused(409, node.revoked or "" if node else "", stop=True)
         again = node.joined is not None
@@ -114,14 +115,14 @@ def _admit(control: Control, deployment: Deployment, facts: NodeFacts, body: dic
             boot_id=str(body.get("boot_id", "")),
             joined=node.joined or now,
             last_seen=now,
-            address=facts.address,
+            address=address,
             state="up" if node.state == "starting" else node.state,
         )
     if not again:
         control.tell(
             deployment,
             "node",
-            f"{node.label} is up ({node.node}, {facts.address})",
+            f"{node.label} is up ({node.node}, {address})",
             rank=node.rank,
             node=node.node,
             first=first,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.components import kine, kubernetes, kwok
+from tests.components import azurite, fakegcs, kine, kubernetes, kwok
 from tests.components.building import Component
 
 COMPONENTS: dict[str, Callable[[], Component]] = {
     "kubernetes": kubernetes.component,  # the longest first
     "kwok": kwok.component,
     "kine": kine.component,
+    "fakegcs": fakegcs.component,
+    "azurite": azurite.component,
 }
