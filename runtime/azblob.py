@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import time
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
-from runtime.store import Ask, Dialect, Passport, metadata
+from runtime.store import Ask, Dialect, Passport, metadata, told
 
 METADATA = "http://169.254.169.254"
-RESOURCE = quote("https://storage.azure.com/", safe="")
 VERSION = "2021-12-02"
 
 
@@ -21,7 +20,8 @@ class AzBlob(Dialect):
 
     def __init__(self, where: dict[str, Any]) -> None:
         super().__init__(where)
-        self.passport = Passport(self._token)
+        self.passport = Passport(lambda: self._token("https://storage.azure.com/"))
+        self.vault = Passport(lambda: self._token("https://vault.azure.net"))
 
     def address(self) -> str:
         return str(self.where.get("endpoint") or f"https://{self.where['account']}.blob.core.windows.net")
@@ -38,12 +38,21 @@ class AzBlob(Dialect):
             headers["If-None-Match"] = "*"
         return Ask("PUT", path, {**headers, "x-ms-blob-type": "BlockBlob"})
 
+    def secret(self, name: str, now: float) -> str:
+        """From Key Vault; `name` is `https://VAULT.vault.azure.net/secrets/NAME`, which knows no underscore."""
+        parts = urlsplit(name)
+        path = f"{parts.path.replace('_', '-')}?api-version=7.4"
+        headers = {"Authorization": f"Bearer {self.vault.get()}"}
+        return str(told(f"{parts.scheme}://{parts.netloc}", "GET", path, headers)["value"])
+
     def forget(self) -> None:
         self.passport.forget()
+        self.vault.forget()
 
-    def _token(self) -> tuple[str, float]:
+    def _token(self, resource: str) -> tuple[str, float]:
         service = self.where.get("metadata", METADATA)
-        url = f"{service}/metadata/identity/oauth2/token?api-version=2018-02-01&resource={RESOURCE}"
+        asked = f"api-version=2018-02-01&resource={quote(resource, safe='')}"
+        url = f"{service}/metadata/identity/oauth2/token?{asked}"
         if self.where.get("client"):
             url += f"&client_id={quote(self.where['client'])}"
         found = json.loads(metadata(url, {"Metadata": "true"}))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 from urllib.parse import quote
 
-from runtime.store import Ask, Dialect, Passport, metadata
+from runtime.store import Ask, Dialect, Passport, metadata, told
 
 METADATA = "http://169.254.169.254"
 ADDRESS = "https://storage.googleapis.com"
@@ -35,6 +36,13 @@ class Gcs(Dialect):
         headers["Content-Type"] = "application/octet-stream"
         first = "&ifGenerationMatch=0" if verb == "new" else ""
         return Ask("POST", f"/upload/storage/v1/b/{bucket}/o?uploadType=media&name={name}{first}", headers)
+
+    def secret(self, name: str, now: float) -> str:
+        """From Secret Manager; `name` is `projects/PROJECT/secrets/NAME`."""
+        headers = {"Authorization": f"Bearer {self.passport.get()}"}
+        base = self.where.get("endpoint") or "https://secretmanager.googleapis.com"
+        found = told(base, "GET", f"/v1/{name}/versions/latest:access", headers)
+        return base64.b64decode(found["payload"]["data"]).decode()
 
     def forget(self) -> None:
         self.passport.forget()

@@ -30,6 +30,7 @@ class Mailbox:
     def __init__(self, manifest: dict[str, Any], agent: str, boot_id: str) -> None:
         self.node = manifest["node"]
         self.who = {"boot_id": boot_id, "agent": agent, "pid": os.getpid()}
+        self.secrets = str(manifest["link"].get("secrets", ""))
         self.open_store = open_store(manifest["link"]["store"])
         self.every = dict(EVERY)
         self.stored: Optional[dict[str, int]] = None
@@ -148,6 +149,10 @@ class Mail(threading.Thread):
             raise Stopped(str(said["stop"]))
         wish = said["desired"]
         fresh = wish is not None and wish["version"] > self.version
+        if fresh and wish["run"]:
+            wish["run"]["secrets"] = {
+                name: self._store.secret(self.box.secrets + name) for name in said["secrets"]
+            }
         self.deliver({"acked": said["acked"], "desired": wish if fresh else None, "age_s": found.age_s})
         self.version = wish["version"] if fresh else self.version
         self._said = max(self._said, int(said["acked"]))

@@ -10,7 +10,7 @@ import time
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from runtime.store import Ask, Dialect, Passport, metadata
+from runtime.store import Ask, Dialect, Passport, metadata, told
 
 METADATA = "http://169.254.169.254"
 
@@ -41,6 +41,21 @@ class S3(Dialect):
         method = {"get": "GET", "size": "HEAD"}.get(verb, "PUT")
         keys = self.passport.get()
         return Ask(method, path, signed(method, path, headers, body, keys, self.where["region"], "s3", now))
+
+    def secret(self, name: str, now: float) -> str:
+        """From Secrets Manager."""
+        region = self.where["region"]
+        own = f"https://secretsmanager.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
+        base = self.where.get("endpoint") or own
+        body = json.dumps({"SecretId": name}).encode()
+        headers = {
+            "host": urlsplit(base).netloc,
+            "content-type": "application/x-amz-json-1.1",
+            "x-amz-target": "secretsmanager.GetSecretValue",
+        }
+        keys = self.passport.get()
+        asked = signed("POST", "/", headers, body, keys, region, "secretsmanager", now)
+        return str(told(base, "POST", "/", asked, body)["SecretString"])
 
     def forget(self) -> None:
         self.passport.forget()

@@ -63,6 +63,10 @@ class Dialect:
         """The request for `verb`: get (`mark`: of what is known, or ""), size, put, new. `now`: Unix time there."""
         raise NotImplementedError
 
+    def secret(self, name: str, now: float) -> str:
+        """A value from the cloud's secret store, by the same identity. Raises Refused, OSError, HTTPException."""
+        raise NotImplementedError
+
     def forget(self) -> None:
         """The store refused who we are: ask again who that is."""
         raise NotImplementedError
@@ -104,6 +108,14 @@ class Store:
     def new(self, key: str, content: bytes) -> bool:
         """Make the object; False when there was one, which stays as it is."""
         return self._call("new", key, content).status not in self.dialect.TAKEN
+
+    def secret(self, name: str) -> str:
+        """A value from the cloud's secret store."""
+        try:
+            return self.dialect.secret(name, time.time() + self.skew_s)
+        except Refused:
+            self.dialect.forget()
+            raise
 
     def close(self) -> None:
         self.caller.close()
@@ -173,6 +185,18 @@ class Passport:
     def forget(self) -> None:
         with self._lock:
             self._held = None
+
+
+def told(base: str, method: str, path: str, headers: dict[str, str], body: bytes = b"") -> dict[str, Any]:
+    """The JSON that one call to another service is answered with. Raises Refused, OSError, HTTPException."""
+    caller = Caller(lambda: base)
+    try:
+        answer = caller.call(method, path, body, headers, PATIENCE_S)
+    finally:
+        caller.close()
+    if answer.status != 200:
+        raise Refused(answer.status, 0.0)
+    return answer.data()
 
 
 def metadata(url: str, headers: dict[str, str], method: str = "GET") -> str:

@@ -59,7 +59,9 @@ class Boot:
 
     The node itself adds its id, address, region and zone. Ids are what the metadata service gives and stacks export
     for their ranks: the instance id of EC2, the numeric id of Compute Engine, the vmId of Azure.
-    `secrets` is where the values of the task's secrets lie: a prefix of names in the cloud's secret store.
+    `secrets` is how the names of the task's secrets begin where their values lie: `PREFIX` in Secrets Manager,
+    `projects/PROJECT/secrets/PREFIX` in Secret Manager, `https://VAULT.vault.azure.net/secrets/PREFIX` in Key Vault,
+    which has `-` for each `_` of a name.
     """
 
     cloud: str

@@ -313,6 +313,22 @@ def _azure_continent(region: str) -> str:
     return "na"
 
 
+class RequestPrices(NamedTuple):
+    """USD for 1,000 requests to a store of objects: those that write or list, and those that read."""
+
+    write: float
+    read: float
+    source: Source
+
+
+REQUESTS: Final[Mapping[str, RequestPrices]] = {
+    "aws": RequestPrices(0.005, 0.0004, _S3),
+    "gcp": RequestPrices(0.005, 0.0004, _GCS),
+    "azure": RequestPrices(0.005, 0.0004, _BLOB),
+}
+"""By cloud, for its usual tier: S3 Standard, Standard storage, hot blobs kept in one place."""
+
+
 class Listed(NamedTuple):
     """One row of the table of prices in docs/catalog.md: from the lowest to the highest of a kind."""
 
@@ -350,6 +366,8 @@ def listed() -> tuple[Listed, ...]:
         Listed("gp3 above 125 MB/s", "aws", _EBS_MB_S, _EBS_MB_S, "MB/s and month", _EBS),
     ]
     rows += [_span("objects", cloud, (rate,), "GB and month") for cloud, rate in OBJECTS.items()]
+    for cloud, asked in REQUESTS.items():
+        rows.append(Listed("requests", cloud, asked.read, asked.write, "1,000", asked.source))
     rows += [
         Listed("IPv4", cloud, price, price, "hour", source) for cloud, (price, source) in _ADDRESS.items()
     ]

@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from skywright.control import loop, node_api, people_api
 from skywright.control.context import WORK, Control
 from skywright.control.http import HANDLERS
+from skywright.control.mailroom import Mailroom
 
 
 def application(control: Control, token: str, stop: Callable[[], None]) -> Starlette:
@@ -19,10 +20,12 @@ def application(control: Control, token: str, stop: Callable[[], None]) -> Starl
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         reconciling = asyncio.create_task(loop.run(control, stop))
+        carrying = asyncio.create_task(Mailroom(control).run())
         yield
         control.bell.close()
         control.bell.ring(WORK)
         await reconciling
+        await carrying
         control.store.close()
 
     app = Starlette(

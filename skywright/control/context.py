@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("skywright.control")
 
+WATCHED_S = 30.0
+"""Whoever asked for a log or the timeline so recently is still reading."""
+
 WORK = "work"
 """The bell's key that wakes the reconcilers."""
 
@@ -73,6 +76,15 @@ class Control:
         self.steps: dict[str, asyncio.Task[None]] = {}
         self.full: str | None = None
         self.used = self.clock.steady()
+        self._read: dict[str, float] = {}
+
+    def reading(self, uid: str) -> None:
+        """Somebody reads what the deployment's nodes say."""
+        self._read[uid] = self.clock.steady()
+
+    def watched(self, uid: str) -> bool:
+        """Does somebody read it now?"""
+        return self.clock.steady() - self._read.get(uid, float("-inf")) < WATCHED_S
 
     def tell(self, deployment: Deployment, kind: str, text: str, /, **data: Any) -> None:
         """Add a sentence to the deployment's timeline and wake whoever follows it."""

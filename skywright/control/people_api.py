@@ -112,6 +112,7 @@ async def follow(request: Request) -> Response:
     control = control_of(request)
     row = desk.find(control, request.path_params["name"])
     after, wait_s = _number(request, "after"), min(WAIT_S, _number(request, "wait_s"))
+    control.reading(row.uid)
     count = control.bell.count(row.uid)
     events = control.store.since(Event, "seq", after, limit=EVENTS, uid=row.uid)
     if not events and wait_s > 0:
@@ -153,6 +154,7 @@ async def logs(request: Request) -> Response:
         )
     seen: dict[str, int] = dict(cursor.get("parts") or {})
     end = control.clock.steady() + min(WAIT_S, float(asked.get("wait_s") or 0))
+    control.reading(row.uid)
     while True:
         count = control.bell.count(row.uid)
         run = control.store.first(Run, uid=row.uid, run=number) or run

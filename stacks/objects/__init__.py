@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, Protocol, cast
+from typing import BinaryIO, NamedTuple, Protocol, cast
 
 from stacks.boot import Store
 
@@ -45,7 +45,7 @@ class Objects(Protocol):
         """Make or replace the object."""
         ...
 
-    def new(self, key: str, content: bytes) -> bool:
+    def new(self, key: str, content: bytes | BinaryIO) -> bool:
         """Make the object; False when there was one, which stays as it is."""
         ...
 

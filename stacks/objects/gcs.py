@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from stacks.boot import Store
@@ -43,7 +43,7 @@ class Gcs:
     def put(self, key: str, content: bytes) -> None:
         self._call("POST", self._upload(key), content)
 
-    def new(self, key: str, content: bytes) -> bool:
+    def new(self, key: str, content: bytes | BinaryIO) -> bool:
         answer = self._call("POST", f"{self._upload(key)}&ifGenerationMatch=0", content, (200, 412))
         return bool(answer.status_code == 200)
 
@@ -70,7 +70,7 @@ class Gcs:
         return f"{self.uploads}?uploadType=media&name={quote(self.prefix + key, safe='')}"
 
     def _call(
-        self, method: str, url: str, content: bytes | None = None, good: tuple[int, ...] = (200,)
+        self, method: str, url: str, content: bytes | BinaryIO | None = None, good: tuple[int, ...] = (200,)
     ) -> Any:
         from google.auth.exceptions import GoogleAuthError
         from requests import RequestException

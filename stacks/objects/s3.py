@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, BinaryIO
 
 from stacks.boot import Store
 from stacks.objects import Found, Objects, Unavailable
@@ -44,7 +44,7 @@ class S3:
             return
         refused(needed=True)
 
-    def new(self, key: str, content: bytes) -> bool:
+    def new(self, key: str, content: bytes | BinaryIO) -> bool:
         with _said() as refused:
             self.client.put_object(Bucket=self.bucket, Key=self.prefix + key, Body=content, IfNoneMatch="*")
             return True
