@@ -109,8 +109,12 @@ class Mail(threading.Thread):
 
     def once(self) -> float:
         """Send and look as far as it is time for that; seconds until the next time."""
+        problem: Optional[Exception] = None
         if _left(self._polled, self.box.every["poll_s"]) <= 0:
-            self._look()
+            try:
+                self._look()
+            except (Refused, *FAILED) as error:
+                problem = error  # what is to be said does not wait for what is to be heard
         said = self.compose()
         fresh = [event for event in said["events"] if event["seq"] > self._said]
         for event in fresh:
@@ -118,6 +122,8 @@ class Mail(threading.Thread):
             self._said = event["seq"]
         if fresh or _left(self._beaten, self.box.every["beat_s"]) <= 0:
             self._beat(said)
+        if problem is not None:
+            raise problem
         every = self.box.every
         return max(0.0, min(_left(self._beaten, every["beat_s"]), _left(self._polled, every["poll_s"])))
 
@@ -126,6 +132,7 @@ class Mail(threading.Thread):
         logs = self.box.logs.names() if self.box.logs else []
         beat = {
             **self.box.who,
+            "at": round(begun, 3),  # a store tells versions apart by content, and every beat has to count
             "version": self.version,
             "said": self._said,
             "logs": logs,
@@ -180,26 +187,32 @@ class Logs:
         return [_name(key) for key in list(self._starts)]
 
     def begin(self, key: Key) -> Optional[int]:
-        """The next byte that control wants of a log; None while it is not known what control has."""
+        """The byte behind what is on its way already; None while it is not known what control has."""
         if self.box.stored is None:
             return None
-        first = max(0, self.box.stored.get(_name(key), 0))
-        self._starts[key] = [first]
+        starts = [max(0, self.box.stored.get(_name(key), 0))]
+        # Segments of an agent that was killed: they are as long as they were then.
+        while size := self._store.size(self._segment(key, starts[-1])):
+            starts.append(starts[-1] + size)
+        self._starts[key] = starts
         self.box.kick()
-        return first
+        return starts[-1]
 
     def put(self, key: Key, offset: int, data: bytes) -> int:
         """Bytes at an offset; the next one to bring."""
         if self.box.stop is not None:
             raise Stopped(self.box.stop)
         following = offset + len(data)
-        name = f"up/{self.box.node}/logs/{_name(key)}/{offset:015d}"
+        name = self._segment(key, offset)
         if not self._store.new(name, data):
-            # Brought by an earlier try, perhaps of an agent that was killed: as long as it was then.
+            # Brought by an earlier try whose answer was lost.
             size = self._store.size(name)
             following = offset + size if size else following
         self._starts[key].append(following)
         return following
+
+    def _segment(self, key: Key, offset: int) -> str:
+        return f"up/{self.box.node}/logs/{_name(key)}/{offset:015d}"
 
     def stored(self, key: Key, sent: int) -> tuple[int, int]:
         """Bytes that control has, and the next byte to bring: where control goes on if no object begins there."""

@@ -14,7 +14,7 @@ from typing import Callable, Optional
 from runtime.calls import FAILED, NoSuchLog, Pause, Refused, Stopped
 from runtime.carrier import Logs
 
-FREED = 1 << 20
+FREED = 1 << 18
 """Disk space is given back in steps of so many bytes."""
 QUIET_S = (0.005, 0.1, 0.25)
 """How often a log is looked at: in the first second of a part, while bytes come, and after five seconds without."""

@@ -94,14 +94,13 @@ class Mailbox:
         await self._take_logs(fresh or why is not None)
         if why is None:
             await self._bring()
-        await self._answer(why)
-        if self._used:
+        if await self._answer(why) and self._used:
             used, self._used = self._used, []
             await asyncio.to_thread(self.objects.delete, used)
         return why is None
 
     async def _look(self, welcome: bool) -> bool:
-        """Has the node said something? Takes its events in, if it is `welcome`; else only which logs it sends."""
+        """Takes in what the node said, if it is `welcome`; else only which logs it sends. Is more in these now?"""
         found = await asyncio.to_thread(self.objects.get, f"{self.up}/beat", self._mark)
         if found is None or found.content is None:
             return False
@@ -126,10 +125,11 @@ class Mailbox:
             events.append(event)
         self.desk.hear(events, beat.get("observed"), found.age_s)
         self._used += [f"{self.up}/events/{seq:012d}" for seq in range(acked + 1, self.desk.acked() + 1)]
+        more = bool(events) or beat.get("logs") != self._beat.get("logs")
         self._beat = beat
         if said <= self.desk.acked():
             self._mark = found.mark  # else it is read again
-        return True
+        return more
 
     async def _take_logs(self, all_of_them: bool) -> None:
         """Append what lies where our copy of a log ends, and so on."""
@@ -174,7 +174,8 @@ class Mailbox:
                 await asyncio.to_thread(_bring, self.objects, f"{BLOBS}/{item['digest']}", path)
                 self._brought.add(item["digest"])
 
-    async def _answer(self, why: str | None) -> None:
+    async def _answer(self, why: str | None) -> bool:
+        """Say what we have and want, when it is time for that: True then."""
         pace = self.desk.pace()
         said = {
             "acked": self.desk.acked(),
@@ -192,8 +193,11 @@ class Mailbox:
             known = before["logs"].get(".".join(map(str, log))) if before else None
             waits = waits or (size != known and (size < 0 or self.desk.ended(log)))
         if waits:
-            await asyncio.to_thread(self.objects.put, self.document, json.dumps(said).encode())
+            # A store tells versions apart by content, and nodes hear from each one that control lives.
+            document = json.dumps({**said, "at": round(self.steady(), 3)})
+            await asyncio.to_thread(self.objects.put, self.document, document.encode())
             self._written, self._written_at = said, self.steady()
+        return waits
 
 
 def _bring(objects: Objects, key: str, path: Path) -> None:

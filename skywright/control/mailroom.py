@@ -174,7 +174,8 @@ class Mailroom:
 
             objects = open_objects(store, env)
             agent = str(row.spec["agent"])
-            objects.new(f"{AGENTS}/{agent}", agents.archive(self.control.home, agent))
+            with open(agents.archive(agent), "rb") as file:
+                objects.new(f"{AGENTS}/{agent}", file)
             return objects
 
         objects = await asyncio.to_thread(opened)

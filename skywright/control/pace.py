@@ -56,5 +56,5 @@ def requests(name: str) -> Requests:
     if name == "idle":
         return Requests(writes=round(beats + DAY_S / REFRESH_S), reads=round(polls + looks))
     segments = DAY_S / pace.segment_s
-    # Control looks for a segment twice as often as one is made.
-    return Requests(writes=round(beats + segments + DAY_S / ACK_S), reads=round(polls + looks + 2 * segments))
+    # Control looks for a segment twice as often as one is made, and when it has found one for the next.
+    return Requests(writes=round(beats + segments + DAY_S / ACK_S), reads=round(polls + looks + 3 * segments))

@@ -1,4 +1,7 @@
-"""A real HTTP server that plays control, and nodes with real agent processes, for the tests of this folder."""
+"""What plays control over HTTP, HTTPS and buckets, and nodes with real agent processes, for the tests of this folder.
+
+`control` is one of CARRIERS: over HTTP where a test says nothing, and over all of them where it is `carried`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import os
 import re
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tarfile
@@ -26,6 +30,10 @@ from urllib.parse import parse_qs, urlsplit
 import jsonschema
 import pytest
 
+from tests.agent import boxed, stores
+from tests.components import certificates
+
+CARRIERS = ("http", "https", "s3", "gcs", "azblob")
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 20.0
 PYTHON = os.environ.get("SKYWRIGHT_TEST_PYTHON", sys.executable)
@@ -62,8 +70,11 @@ def until(condition: Callable[[], Any], says: str = "", patience_s: float = PATI
 class Control:
     """Control as a node sees it. Everything that arrives is checked against the schemas and kept."""
 
-    def __init__(self, address_file: Path) -> None:
-        self.address_file = address_file
+    def __init__(self, address_file: Path, certificates: Path | None = None) -> None:
+        """`certificates`: the folder of those it shows, over HTTPS."""
+        self.address_file, self.certificates = address_file, certificates
+        self.carrying: boxed.Carrying | None = None
+        self.ages: list[float] = []
         self.changed = threading.Condition()
         self.desired: dict[str, Any] | None = None
         self.version = 0
@@ -82,21 +93,43 @@ class Control:
         ] = []  # (part of the path, status, headers), used up
         self.replay = False
         self.server: ThreadingHTTPServer | None = None
-        self.start()
+
+    def over_bucket(self, emulator: stores.Emulator, folder: Path) -> Control:
+        self.carrying = boxed.Carrying(self, emulator, schema, folder)
+        return self
+
+    def link(self, node: Node) -> dict[str, Any]:
+        """How the node's manifest says to reach it."""
+        if self.carrying:
+            return self.carrying.link(node.manifest["node"])
+        (node.folder / "proof").write_text("the-proof\n")
+        proof = str(node.folder / "proof")
+        return {"carrier": "http", "address_file": str(self.address_file), "proof_file": proof}
 
     def start(self) -> None:
         """Listen on a new port and say so in the address file."""
+        if self.carrying:
+            self.carrying.start()
+            return
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self.server.daemon_threads = True
         threading.Thread(
             target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
         ).start()
+        kind = "http"
+        if self.certificates:
+            kind, context = "https", ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.certificates / "server.crt", self.certificates / "server.key")
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         draft = self.address_file.with_suffix(".new")
-        draft.write_text(json.dumps({"url": f"http://127.0.0.1:{self.server.server_port}"}))
+        draft.write_text(json.dumps({"url": f"{kind}://127.0.0.1:{self.server.server_port}"}))
         draft.replace(self.address_file)
 
     def stop(self) -> None:
         """Stop listening; calls that are held are dropped."""
+        if self.carrying:
+            self.carrying.stop()
+            return
         server, self.server = self.server, None
         if server is not None:
             server.shutdown()
@@ -105,6 +138,8 @@ class Control:
                 self.changed.notify_all()
 
     def want(self, run: dict[str, Any] | None, drain: bool = False, check: bool = True) -> None:
+        if self.carrying and run and run.get("secrets"):
+            self.carrying.keep_secrets(run["secrets"])
         with self.changed:
             self.version += 1
             self.desired = {"version": self.version, "run": run, "drain": drain}
@@ -277,7 +312,6 @@ class Node:
         self.home, self.state, self.kept = folder / "home", folder / "agent", folder / "kept"
         self.home.mkdir(parents=True)
         self.state.mkdir()
-        (folder / "proof").write_text("the-proof\n")
         self.manifest: dict[str, Any] = {
             "version": 1,
             "project": "p",
@@ -289,16 +323,14 @@ class Node:
             "home": str(self.home),
             "state": str(self.state),
             "kept": str(self.kept),
-            "link": {
-                "carrier": "http",
-                "address_file": str(control.address_file),
-                "proof_file": str(folder / "proof"),
-            },
             "deadman_s": 600,
         }
+        self.manifest["link"] = control.link(self)
         self.process: subprocess.Popen[bytes] | None = None
         self.prefix: list[str] = []
         self.environment: dict[str, str] = {"PATH": os.environ["PATH"]}
+        if control.certificates:
+            self.environment["SSL_CERT_FILE"] = str(control.certificates / "ca.crt")
 
     def start(self, **manifest: Any) -> Node:
         self.manifest.update(manifest)
@@ -431,12 +463,41 @@ def agent_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], stores.Emulator]]:
+    """Each kind of store, started when it is first asked for."""
+    with contextlib.ExitStack() as started:
+        known: dict[str, stores.Emulator] = {}
+
+        def get(kind: str) -> stores.Emulator:
+            if kind not in known:
+                folder = tmp_path_factory.mktemp(kind)
+                known[kind] = started.enter_context(stores.emulator(kind, folder))
+            return known[kind]
+
+        yield get
+
+
 @pytest.fixture
-def control(tmp_path: Path) -> Iterator[Control]:
-    made = Control(tmp_path / "control.json")
-    yield made
-    made.stop()
+def control(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Control]:
+    carrier = getattr(request, "param", "http")
+    if carrier == "https":
+        certificates.write(tmp_path)
+    made = Control(tmp_path / "control.json", tmp_path if carrier == "https" else None)
+    if carrier not in ("http", "https"):
+        made.over_bucket(request.getfixturevalue("emulators")(carrier), tmp_path)
+    with boxed.quick_words():
+        made.start()
+        yield made
+        made.stop()
+        if made.carrying:
+            made.carrying.close()
     assert made.wrong == []
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if mark := metafunc.definition.get_closest_marker("carried"):
+        metafunc.parametrize("control", mark.args or CARRIERS, indirect=True)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ exit 5
 """
 
 
+@pytest.mark.carried
 def test_the_agent_is_killed_ten_times(control, node, kit):
     control.want(kit.order(COUNT))
     node.start()
@@ -53,6 +54,7 @@ def test_an_agent_killed_while_it_starts_a_job_starts_it_once(control, node, kit
     assert (node.home / "starts").read_text() == "set\nstarted\n"
 
 
+@pytest.mark.carried
 def test_a_job_that_ends_while_no_agent_runs(control, node, kit):
     control.want(kit.order("while [ ! -e ~/go ]; do sleep 0.02; done; echo over; exit 4"))
     node.start()
@@ -153,6 +155,7 @@ def test_cancel_of_a_job_that_does_not_listen(control, node, kit):
     kit.until(lambda: node.processes() == [])
 
 
+@pytest.mark.carried
 def test_a_newer_attempt_takes_over(control, node, kit):
     control.want(kit.order("echo one; sleep 600", grace_s=1))
     node.start()
@@ -174,6 +177,7 @@ def test_replayed_wishes_start_nothing_twice(control, node, kit):
     assert control.phases() == ["ready", "running", "succeeded"]
 
 
+@pytest.mark.carried
 def test_control_comes_back_on_another_port(control, node, kit):
     control.want(kit.order("for n in $(seq 200); do echo $n; sleep 0.01; done"))
     node.start()
@@ -202,6 +206,7 @@ def test_refusals_and_dropped_calls_are_repeated(control, node, kit):
     assert control.refuse == []
 
 
+@pytest.mark.carried
 def test_a_gap_is_gone_back_to(control, node, kit):
     control.want(kit.order("echo one; while [ ! -e ~/go ]; do sleep 0.02; done; echo two"))
     node.start()
@@ -211,6 +216,7 @@ def test_a_gap_is_gone_back_to(control, node, kit):
     assert control.whole_log() == b"one\ntwo\n"
 
 
+@pytest.mark.carried
 def test_a_fenced_node_kills_its_job_and_ends(control, node, kit):
     control.want(kit.order("trap '' TERM; echo up; sleep 600"))
     node.start()
@@ -222,6 +228,7 @@ def test_a_fenced_node_kills_its_job_and_ends(control, node, kit):
     assert node.groups() == []
 
 
+@pytest.mark.carried
 def test_drain_stops_the_job_and_says_so(control, node, kit):
     run = kit.order("trap 'echo saved; exit 0' TERM; echo up; while true; do sleep 0.05; done")
     control.want(run)
@@ -233,6 +240,7 @@ def test_drain_stops_the_job_and_says_so(control, node, kit):
     assert b"saved\n" in control.whole_log()
 
 
+@pytest.mark.carried
 def test_the_dead_man(control, node, kit):
     control.want(kit.order("trap 'touch ~/saved; exit 0' TERM; echo up; while true; do sleep 0.05; done"))
     node.start(deadman_s=1.5)
@@ -300,6 +308,7 @@ def metadata():
     made.server.server_close()
 
 
+@pytest.mark.carried
 def test_a_notice_gives_the_job_its_time(control, node, kit, metadata):
     script = 'trap "echo saved \\$(cat \\$SKYWRIGHT_NOTICE)s; exit 0" TERM; echo up; while true; do sleep 0.05; done'
     control.want(kit.order(script))

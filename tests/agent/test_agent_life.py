@@ -12,6 +12,7 @@ import tarfile
 import pytest
 
 
+@pytest.mark.carried
 def test_hello(control, node, kit):
     control.want(kit.order("echo hello; pwd; exit 0"))
     node.start()
@@ -23,6 +24,7 @@ def test_hello(control, node, kit):
     assert node.groups() == []
 
 
+@pytest.mark.carried
 def test_setup_waits_at_the_barrier_for_run(control, node, kit):
     run = kit.order("echo run", setup="echo set up; cd /", go="setup")
     control.want(run)
@@ -111,6 +113,7 @@ def test_the_job_gets_nothing_of_the_agents_environment(control, node, kit):
     assert "HTTPS_PROXY=http://proxy" in text
 
 
+@pytest.mark.carried("http", "s3")
 def test_secrets_reach_the_job_and_nothing_else(control, node, kit):
     secret = "canary-4711-+/=?"
     encoded = base64.b64encode(secret.encode()).decode()
@@ -193,6 +196,7 @@ def test_an_environment_no_program_can_be_given_fails_clearly(control, node, kit
     assert control.whole_log(run=3) == b"131000\n"
 
 
+@pytest.mark.carried
 def test_files_are_made_to_match(control, node, kit):
     first = control.blob(
         kit.packed({"a.txt": b"1", "dir": None, "dir/b.txt": b"2", "go.sh": b"#!/bin/sh\necho ran\n"})
@@ -281,6 +285,7 @@ def test_the_checkpoint_folder_is_a_link_to_what_is_kept(control, node, kit):
     assert (node.kept / "step").read_text() == "42\n"
 
 
+@pytest.mark.carried
 def test_progress_travels(control, node, kit):
     script = """
     echo '{"step": 1}' > $SKYWRIGHT_PROGRESS
@@ -309,6 +314,7 @@ out.write(snow[:1]); out.flush(); out.write(snow[1:] + b"\nno newline at the end
 """
 
 
+@pytest.mark.carried
 def test_log_bytes_are_the_jobs_bytes(control, node, kit):
     control.want(kit.order(f"cat > t.py <<'E'\n{TORTURE}\nE\npython3 t.py"))
     node.start()
@@ -317,6 +323,7 @@ def test_log_bytes_are_the_jobs_bytes(control, node, kit):
     assert control.whole_log() == expected
 
 
+@pytest.mark.carried("http", "s3")
 def test_a_flood_arrives_whole_and_is_freed(control, node, kit):
     control.want(kit.order("seq 1 7000000"))
     node.start()

@@ -82,12 +82,15 @@ FIGURES = {
         Figure("notice to control", "s", 2),
         Figure("silent loss declared", "s", 35),
         Figure("replacement runs after its loss is confirmed", "s", 10),
+        Figure("bucket carrier, an idle node", "$/day", 0.10),
+        Figure("bucket carrier, a running node", "$/day", 0.25),
+        Figure("bucket carrier, a node somebody watches", "$/day", None),
     )
 }
 
 
 def run(values: Any) -> int:
-    """Measure everything, or only the groups named (start, up, agent, control, recovery), and print it."""
+    """Measure everything, or only the groups named (start, up, agent, control, link, recovery), and print it."""
     if values.only and values.only[0] == "corpus":
         from tests.bench import corpus
 
@@ -98,6 +101,7 @@ def run(values: Any) -> int:
         "control": control_figures,
         "agent": agent_figures,
         "plan": plan_times,
+        "link": link_costs,
         "recovery": recovery,
     }
     wanted = [name for name in groups if not values.only or name in values.only]
@@ -263,6 +267,24 @@ def agent_figures(_bench: Bench) -> dict[str, tuple[float, str]]:
         "log capture": (found["capture_mb_s"], ""),
         "log capture CPU": (found["cpu_s_per_gb"], "user and system"),
     }
+
+
+def link_costs(_bench: Bench) -> dict[str, tuple[float, str]]:
+    """What a day of the link over a bucket costs for one node, on AWS; tests/agent/test_mailbox.py counts the same."""
+    from compiler.catalog.tariffs import REQUESTS
+    from skywright.control import pace
+
+    found = {}
+    for name, title in (
+        ("idle", "an idle node"),
+        ("running", "a running node"),
+        ("watched", "a node somebody watches"),
+    ):
+        day = pace.requests(name)
+        elsewhere = ", ".join(f"{cloud} ${day.cost(prices):.3f}" for cloud, prices in REQUESTS.items())
+        note = f"{day.writes:,} writes and {day.reads:,} reads a day; {elsewhere}"
+        found[f"bucket carrier, {title}"] = (round(day.cost(REQUESTS["aws"]), 4), note)
+    return found
 
 
 def plan_times(bench: Bench) -> dict[str, tuple[float, str]]:
