@@ -51,7 +51,6 @@ class Operation:
         self._losing = threading.Event()
         self._resources = 0
         self._nodes: list[dict[str, Any]] = []
-        self._store: dict[str, Any] | None = None
         self._inner: Operation | None = None
         self._foundation: dict[str, Any] | None = None
 
@@ -269,7 +268,6 @@ class Operation:
         if self.request.secrets and isinstance(self.spec, StackSpec):
             with self._step("secrets"):
                 self.cloud.write_secrets(self.spec, self.request.secrets)
-        self._store = (self._listener.outputs or {}).get("store")
         exported = (self._listener.outputs or {}).get("nodes")
         if self.request.kind is Kind.UP and isinstance(exported, list):
             self._nodes = [{key: row.get(key) for key in ("rank", "id", "address")} for row in exported]
@@ -357,7 +355,6 @@ class Operation:
 
     def _look(self, session: Session) -> None:
         state = session.state()
-        self._store = state.outputs.get("store") if state else None
         self._nodes = state.nodes() if state else []
         self._resources = len(state.counted) if state else 0
 
@@ -385,7 +382,7 @@ class Operation:
             "problem": problem.to_data() if problem else None,
             "failure": failure.value if failure else None,
             "nodes": self._nodes,
-            **({"store": self._store} if self._store else {}),
+            "store": (listener.outputs or {}).get("store"),
             "changes": dict(listener.changes),
             "steps": sorted(listener.steps, key=lambda row: (rank(row["urn"]) or 0, row["urn"])),
             "resources": self._resources,
