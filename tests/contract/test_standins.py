@@ -13,6 +13,7 @@ import pytest
 from stacks.provider.server import wire
 from tests.conftest import CACHE
 from tests.standins import plugin, schema
+from tests.standins.kind import Refusal
 from tests.standins.shape import Shapes
 from tests.standins.store import Store
 
@@ -146,6 +147,163 @@ def test_what_a_change_of_an_instance_means_on_aws(
 def test_the_order_of_security_groups_means_nothing(asked: Any) -> None:
     one, other = ({**GOOD, "vpcSecurityGroupIds": list(ids)} for ids in ("ab", "ba"))
     assert asked("aws").change(INSTANCE, one, other) == {}
+
+
+GOOGLE = "gcp:compute/instance:Instance"
+SPOT = {"provisioningModel": "SPOT", "automaticRestart": False, "onHostMaintenance": "TERMINATE"}
+GOOGLES: dict[str, Any] = {
+    "name": "train-0",
+    "zone": "us-central1-a",
+    "machineType": "a3-highgpu-8g",
+    "bootDisk": {"initializeParams": {"image": "family/one"}},
+    "networkInterfaces": [{"network": "default"}],
+    "scheduling": SPOT,
+}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "named", "says"),
+    [
+        ({"name": "Train_0"}, "name", "match"),
+        ({"labels": {"Rank": "0"}}, "labels.Rank", "label"),
+        ({"labels": {"task": "Big Run"}}, "labels.task", "label"),
+        ({"tags": ["no_underscores"]}, "tags", "network tag"),
+        ({"scheduling": {**SPOT, "provisioningModel": "SPOOT"}}, "scheduling.provisioningModel", "SPOOT"),
+        ({"scheduling": {**SPOT, "spot": True}}, "scheduling.spot", "Unexpected"),
+        ({"metadata": {"user-data": "x" * 262145}}, "metadata.user-data", "262144"),
+        ({"networkInterfaces": [{"nicType": "GVNIC"}]}, "networkInterfaces", "must be provided"),
+        ({"networkInterfaces": None}, "networkInterfaces", "Missing required"),
+    ],
+)
+def test_an_instance_that_google_would_not_take(
+    asked: Any, inputs: dict[str, Any], named: str, says: str
+) -> None:
+    assert asked("gcp").wrong(GOOGLE, GOOGLES) == {}
+    assert says in asked("gcp").wrong(GOOGLE, {**GOOGLES, **inputs})[named]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "says"),
+    [
+        ({"scheduling": {**SPOT, "automaticRestart": True}}, "automaticRestart"),
+        ({"scheduling": {**SPOT, "onHostMaintenance": "MIGRATE"}}, "live migration"),
+        ({"scheduling": {"instanceTerminationAction": "STOP"}}, "termination action"),
+        ({"networkInterfaces": [{"subnetwork": "nobodys"}]}, "cannot be found"),
+        ({"resourcePolicies": "nobodys"}, "cannot be found"),
+        ({"guestAccelerators": [{"type": "nvidia-tesla-t4", "count": 1}]}, "N1 machine types"),
+    ],
+)
+def test_what_googles_interface_refuses_at_creation(asked: Any, inputs: dict[str, Any], says: str) -> None:
+    one = asked("gcp")
+    one.make("gcp:compute/network:Network", {"name": "default"}, project="ours", region="us-central1")
+    with pytest.raises(Refusal, match=says):
+        one.make(GOOGLE, {**GOOGLES, **inputs})
+    one.make(GOOGLE, GOOGLES)
+    with pytest.raises(Refusal, match="already exists"):
+        one.make(GOOGLE, GOOGLES)
+
+
+@pytest.mark.parametrize(
+    ("change", "replaces"),
+    [
+        ({"labels": {"team": "nlp"}}, {"labels": False}),
+        ({"metadata": {"user-data": "x"}}, {"metadata": False}),
+        ({"tags": ["gang"]}, {"tags": False}),
+        ({"machineType": "a3-megagpu-8g"}, {"machineType": False}),
+        ({"zone": "us-central1-b"}, {"zone": True}),
+        ({"scheduling": {**SPOT, "provisioningModel": "STANDARD"}}, {"scheduling.provisioningModel": True}),
+        ({"bootDisk": {"initializeParams": {"image": "two"}}}, {"bootDisk.initializeParams.image": True}),
+        ({"resourcePolicies": "together"}, {"resourcePolicies": True}),
+        ({"metadataStartupScript": "x"}, {"metadataStartupScript": True}),
+    ],
+)
+def test_what_a_change_of_an_instance_means_on_google(
+    asked: Any, change: dict[str, Any], replaces: dict[str, bool]
+) -> None:
+    assert asked("gcp").change(GOOGLE, GOOGLES, {**GOOGLES, **change}) == replaces
+
+
+AZURE = "azure-native:compute:VirtualMachine"
+AZURES: dict[str, Any] = {
+    "resourceGroupName": "train",
+    "vmName": "train-0",
+    "priority": "Spot",
+    "evictionPolicy": "Delete",
+    "hardwareProfile": {"vmSize": "Standard_ND96isr_H100_v5"},
+    "osProfile": {"computerName": "train-0", "customData": "eA=="},
+}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "named", "says"),
+    [
+        ({"priority": "Spoot"}, "priority", "expected one of"),
+        ({"evictionPolicy": "Stop"}, "evictionPolicy", "expected one of"),
+        ({"zones": "1"}, "zones", "expected list"),
+        ({"osProfile": {"customData": "no base64!"}}, "osProfile.customData", "base64"),
+        ({"osProfile": {"customdata": "eA=="}}, "osProfile.customdata", "Unexpected"),
+        ({"osProfile": {"customData": "eHh4" * 21846}}, "osProfile.customData", "65535"),
+        ({"hardwareProfile": {"vmSize": "p5.48xlarge"}}, "hardwareProfile.vmSize", "no size"),
+        ({"vmName": "train_0_" + "x" * 60}, "vmName", "match"),
+        ({"tags": {"a/b": "c"}}, "tags.a/b", "tag"),
+        ({"resourceGroupName": None}, "resourceGroupName", "Missing required"),
+        ({"storageProfile": {"osDisk": {}}}, "storageProfile.osDisk.createOption", "Missing required"),
+    ],
+)
+def test_a_machine_that_azure_would_not_take(
+    asked: Any, inputs: dict[str, Any], named: str, says: str
+) -> None:
+    assert asked("azure-native").wrong(AZURE, AZURES) == {}
+    assert says in asked("azure-native").wrong(AZURE, {**AZURES, **inputs})[named]
+
+
+@pytest.mark.parametrize(
+    ("change", "replaces"),
+    [
+        ({"tags": {"team": "nlp"}}, {"tags": False}),
+        ({"userData": "eA=="}, {"userData": False}),
+        ({"hardwareProfile": {"vmSize": "Standard_B2s"}}, {"hardwareProfile.vmSize": False}),
+        ({"vmName": "train-1"}, {"vmName": True}),
+        ({"location": "westus"}, {"location": True}),
+    ],
+)
+def test_what_a_change_of_a_machine_means_on_azure(
+    asked: Any, change: dict[str, Any], replaces: dict[str, bool]
+) -> None:
+    assert asked("azure-native").change(AZURE, AZURES, {**AZURES, **change}) == replaces
+
+
+def test_what_exists_is_imported_by_its_id(asked: Any) -> None:
+    one = asked("gcp")
+    one.make("gcp:compute/network:Network", {"name": "default"}, project="ours", region="us-central1")
+    name = one.make(GOOGLE, GOOGLES)
+    answer = one.provider.read(one.messages.ReadRequest(id=name, urn=urn(GOOGLE)))
+    assert (answer.id, answer.inputs["machineType"]) == (name, "a3-highgpu-8g")
+    assert answer.properties["currentStatus"] == "RUNNING"
+    assert one.provider.read(one.messages.ReadRequest(id=f"{name}-other", urn=urn(GOOGLE))).id == ""
+
+
+def test_names_are_given_once_and_kept(asked: Any) -> None:
+    one = asked("gcp")
+    request = one.messages.CheckRequest(urn=urn("gcp:compute/network:Network"), randomSeed=b"12345678")
+    given = one.provider.check(request).inputs
+    later = one.messages.CheckRequest(
+        urn=urn("gcp:compute/network:Network"), randomSeed=b"87654321", olds=given
+    )
+    assert given["name"].startswith("thing-")
+    assert one.provider.check(later).inputs["name"] == given["name"]
+
+
+def test_settings_of_a_provider_are_checked_too(asked: Any) -> None:
+    def wrong(package: str, **news: Any) -> dict[str, str]:
+        one = asked(package)
+        request = one.messages.CheckRequest(urn=urn(f"pulumi:providers:{package}"))
+        request.news.update(news)
+        return {each.property: each.reason for each in one.provider.check_config(request).failures}
+
+    assert wrong("aws", region="us-east-1", version="7.51.1", defaultTags='{"tags": {"a": "b"}}') == {}
+    assert "Unexpected" in wrong("aws", regoin="us-east-1")["regoin"]
+    assert "expected str" in wrong("aws", defaultTags='{"tags": {"a": 1}}')["defaultTags.tags.a"]
 
 
 def has(schema: dict[str, Any], kind: dict[str, Any], path: str) -> bool:
