@@ -37,7 +37,7 @@ def sdk() -> None:
     touch("pulumi_aws.kms.Key", "pulumi_aws.ssm.Parameter")
 
 
-def others(there: Any, bucket: Any, profile: Any) -> None:
+def others(there: Any, bucket: Any, profile: Any, subnet: Any) -> None:
     """The kinds that the rest of the program does not have."""
     import pulumi
     import pulumi_aws as aws
@@ -108,12 +108,19 @@ def others(there: Any, bucket: Any, profile: Any) -> None:
             ],
         ),
     )
-    aws.ec2.Instance(
+    builder = aws.ec2.Instance(
         "from-template",
         opts=there,
         args=aws.ec2.InstanceArgs(
             launch_template=aws.ec2.InstanceLaunchTemplateArgs(id=template.id, version="$Latest")
         ),
+    )
+    aws.ec2.AmiFromInstance(
+        "baked", opts=there, args=aws.ec2.AmiFromInstanceArgs(source_instance_id=builder.id)
+    )
+    aws.ec2.Eip("address", opts=there, args=aws.ec2.EipArgs(domain="vpc"))
+    aws.ec2.NetworkInterface(
+        "card", opts=there, args=aws.ec2.NetworkInterfaceArgs(subnet_id=subnet.id, interface_type="efa")
     )
 
 
@@ -221,7 +228,7 @@ def program(
         together = aws.ec2.PlacementGroup(
             "together", aws.ec2.PlacementGroupArgs(strategy=aws.ec2.PlacementStrategy.CLUSTER), there
         )
-        others(there, bucket, profile)
+        others(there, bucket, profile, subnet)
         made = [
             aws.ec2.Instance(
                 f"node-{rank}",

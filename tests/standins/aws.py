@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tests.standins import aws_compute, aws_identity, aws_network, aws_objects
+from tests.standins import aws_beside, aws_compute, aws_identity, aws_network, aws_objects
 from tests.standins.aws_session import account, client, hash_of, mapped, region, there
 from tests.standins.kind import Ask, Cloud, Refusal
 
@@ -325,7 +325,13 @@ def configure(config: dict[str, Any]) -> dict[str, Any]:
 
 CLOUD = Cloud(
     package="aws",
-    kinds={**aws_network.KINDS, **aws_compute.KINDS, **aws_identity.KINDS, **aws_objects.KINDS},
+    kinds={
+        **aws_network.KINDS,
+        **aws_compute.KINDS,
+        **aws_beside.KINDS,
+        **aws_identity.KINDS,
+        **aws_objects.KINDS,
+    },
     functions={
         "aws:ec2/getVpc:getVpc": get_vpc,
         "aws:ec2/getSubnet:getSubnet": get_subnet,

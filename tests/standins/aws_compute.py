@@ -139,6 +139,17 @@ def _run(ask: Ask, ec2: Any) -> dict[str, Any]:
 
 
 def _interfaces(given: Mapping[str, Any]) -> dict[str, Any]:
+    names = {
+        "networkInterfaceId": "NetworkInterfaceId",
+        "deviceIndex": "DeviceIndex",
+        "networkCardIndex": "NetworkCardIndex",
+        "deleteOnTermination": "DeleteOnTermination",
+    }
+    cards = [_renamed(one, names) for one in given.get("networkInterfaces") or ()]
+    if given.get("primaryNetworkInterface"):
+        cards.insert(0, {"DeviceIndex": 0, **_renamed(given["primaryNetworkInterface"], names)})
+    if cards:
+        return {"NetworkInterfaces": cards}
     groups = given.get("vpcSecurityGroupIds")
     if given.get("associatePublicIpAddress") is None:
         return {

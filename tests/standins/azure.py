@@ -235,6 +235,29 @@ IMAGE = arm(
     refers={"sourceVirtualMachine.id": "VirtualMachine"},
 )
 
+GALLERY = arm(
+    "Gallery",
+    "Microsoft.Compute/galleries",
+    "galleryName",
+    pattern=r"[A-Za-z0-9]([A-Za-z0-9._]{0,78}[A-Za-z0-9])?",
+    joint="_",
+)
+
+GALLERY_IMAGE = arm(
+    "GalleryImage",
+    "Microsoft.Compute/galleries/{galleryName}/images",
+    "galleryImageName",
+    parent=("galleryName",),
+)
+
+GALLERY_VERSION = arm(
+    "GalleryImageVersion",
+    "Microsoft.Compute/galleries/{galleryName}/images/{galleryImageName}/versions",
+    "galleryImageVersionName",
+    pattern=r"\d+\.\d+\.\d+",
+    parent=("galleryName", "galleryImageName"),
+)
+
 
 # Identities
 
@@ -469,6 +492,9 @@ CLOUD = Cloud(
         "azure-native:compute:ProximityPlacementGroup": PROXIMITY,
         "azure-native:compute:DiskEncryptionSet": ENCRYPTION,
         "azure-native:compute:Image": IMAGE,
+        "azure-native:compute:Gallery": GALLERY,
+        "azure-native:compute:GalleryImage": GALLERY_IMAGE,
+        "azure-native:compute:GalleryImageVersion": GALLERY_VERSION,
         "azure-native:managedidentity:UserAssignedIdentity": IDENTITY,
         "azure-native:authorization:RoleAssignment": ASSIGNMENT,
         "azure-native:storage:StorageAccount": ACCOUNT,
