@@ -215,7 +215,11 @@ def capabilities(name: str) -> frozenset[Capability]:
     """What a cloud can do; nothing where its machines cannot be had from here yet."""
     from stacks import CLOUDS, cloud
 
-    return cloud(name).CAPABILITIES if name in CLOUDS else frozenset()
+    if name not in CLOUDS:
+        return frozenset()
+    found = cloud(name)
+    more: frozenset[Capability] = getattr(found, "here", frozenset)()
+    return found.CAPABILITIES | more
 
 
 def _unable(task: Task, names: Sequence[str], refuse: bool) -> dict[str, str]:
