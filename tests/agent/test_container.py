@@ -40,26 +40,12 @@ def engine(node, tmp_path):
 def test_the_command_lines_of_both_engines():
     run = {"id": 7, "container": IMAGE, "gpus_per_node": 8, "envs": {}, "secrets": {}, "checkpoint": "~/ckpt"}
     run["files"] = [{"target": "/data/a,b"}, {"target": "~/sky_workdir/in/it"}]
-    manifest = {"node": "i-0a1", "home": "/root", "state": "/var/lib/skywright/agent", "kept": "/kept"}
+    manifest = {"node": "i-0a1", "home": "/home/ann", "state": "/var/lib/skywright/agent", "kept": "/kept"}
     there = {"/dev/fuse", "/dev/nvidiactl"}.__contains__
     shared = [
-        "--detach",
-        "--pull",
-        "never",
-        "--name",
-        "skywright-i-0a1-7",
-        "--label",
-        "skywright=i-0a1",
-        "--network",
-        "host",
-        "--ipc",
-        "host",
-        "--user",
-        "0:0",
-        "--cap-add",
-        "SYS_PTRACE",
-        "--security-opt",
-        "seccomp=unconfined",
+        *("--detach", "--pull", "never", "--name", "skywright-i-0a1-7", "--label", "skywright=i-0a1"),
+        *("--network", "host", "--ipc", "host", "--user", "0:0"),
+        *("--cap-add", "SYS_PTRACE", "--security-opt", "seccomp=unconfined"),
     ]
     mounts = [
         word
