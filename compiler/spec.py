@@ -30,7 +30,8 @@ class Given:
 
     `account` is the AWS account, Google project or Azure subscription. `network` and `subnet` are names or ids;
     `role` is what nodes act as (instance profile, service account, managed identity), `key` the key for disks and
-    buckets, `ssh_key` a key pair; `group` an Azure resource group; `context` and `namespace` are Kubernetes'.
+    buckets, `ssh_key` a key pair; `group` an Azure resource group, `bastion` a Bastion of Azure (`GROUP/NAME`);
+    `context` and `namespace` are Kubernetes'.
     """
 
     account: str | None = None
@@ -42,6 +43,7 @@ class Given:
     ssh_key: str | None = None
     group: str | None = None
     context: str | None = None
+    bastion: str | None = None
     namespace: str | None = None
 
     def to_data(self) -> dict[str, Any]:

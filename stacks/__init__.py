@@ -13,6 +13,8 @@ from stacks.cloud import Cloud
 OURS = {
     "local": "stacks.local",
     "aws": "stacks.aws",
+    "gcp": "stacks.gcp",
+    "azure": "stacks.azure",
     "kubernetes": "stacks.kubernetes",
 }
 """Cloud name -> module that keeps the protocol of stacks/cloud.py: a new cloud is one file and one line here."""

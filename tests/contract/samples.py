@@ -23,11 +23,12 @@ NASTY = (
 
 @dataclass(frozen=True)
 class Sample:
-    """`answers` are those of look-ups by token, `outputs` what the cloud adds to resources of a type (`{name}` is the
-    resource's). `spot` stands in a spot node's inputs and in no other's. `untagged` are types that take no tags, `tags`
-    is the input that holds them, None where they are among the inputs. `lost` are answers at the address of a probe, by
-    its number, that mean that the node goes; `kept` such that do not. `containers` are the types that may name a
-    secret, `opens` lists the ports of one resource that anybody may reach, `names` what is wrong with names in it.
+    """`env` is what names the account. `answers` are those of look-ups by token, `outputs` what the cloud adds to
+    resources of a type (`{name}` is the resource's). `spot` stands in a spot node's inputs and in no other's.
+    `untagged` are types that take no tags, `tags` is the input that holds them, None where they are among the inputs.
+    `lost` are answers at the address of a probe, by its number, that mean that the node goes; `kept` such that do
+    not. `containers` are the types that may name a secret, `opens` lists the ports of one resource that anybody may
+    reach, `names` what is wrong with names in it.
     """
 
     region: str | None = None
@@ -36,6 +37,7 @@ class Sample:
     image: str | None = None
     network: str | None = None
     given: Given = field(default_factory=Given)
+    env: Mapping[str, str] = field(default_factory=dict)
     answers: Mapping[str, Any] = field(default_factory=dict)
     outputs: Mapping[str, Any] = field(default_factory=dict)
     spot: str = '"spot"'

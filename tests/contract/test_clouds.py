@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -32,7 +33,12 @@ class Builder:
         self.known: dict[str, dict[str, Any]] = {}
         command = [sys.executable, str(Path(__file__).with_name("building.py"))]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            env={**os.environ, **self.sample.env},
         )
 
     def spec(self, market: Market = Market.SPOT, **changes: Any) -> StackSpec:
@@ -185,7 +191,9 @@ def test_its_probes_tell_a_lost_node_from_one_that_stays(name: str) -> None:
 
     def judge(probe: Probe, answer: Any) -> float | None:
         watcher = Watcher(probe.to_data(), lambda left, source: None)
-        watcher._get = lambda: (200, json.dumps(answer))  # type: ignore[method-assign]
+        watcher._acknowledge = lambda row: None  # type: ignore[method-assign]
+        text = answer if isinstance(answer, str) else json.dumps(answer)
+        watcher._get = lambda: (200, text)  # type: ignore[method-assign]
         return watcher.look()
 
     for number, answer in known.lost:

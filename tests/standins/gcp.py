@@ -344,6 +344,9 @@ def _bucket_empty(ask: Ask) -> None:
         )
     for name in held:
         ask.store.drop("gcp", "Object", name)
+    for name, one in ask.store.all("gcp", "BucketObject").items():
+        if one["inputs"].get("bucket") == ask.id:
+            ask.store.drop("gcp", "BucketObject", name)
 
 
 BUCKET = stored(

@@ -103,6 +103,11 @@ class Store:
             rows = base.execute("SELECT kind, id, data FROM things WHERE cloud = ? ORDER BY rowid", (cloud,))
             return {name: json.loads(data) for of, name, data in rows if kind in (None, of)}
 
+    def left(self) -> list[tuple[str, str]]:
+        """(kind, id) of everything that any stand-in still holds."""
+        with self._open() as base:
+            return sorted(base.execute("SELECT kind, id FROM things"))
+
     def kinds(self, cloud: str) -> list[tuple[str, str]]:
         """(kind, id) of all there is."""
         with self._open() as base:

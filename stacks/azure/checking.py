@@ -1,0 +1,64 @@
+"""What `check` says of Azure: SDK, credentials, subscription, missing permissions by name."""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib.util
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from compiler.problem import Problems
+from stacks.azure import session
+from stacks.cloud import Check
+
+NEEDED = (
+    "Microsoft.Authorization/roleAssignments/delete",
+    "Microsoft.Authorization/roleAssignments/write",
+    "Microsoft.Compute/virtualMachines/delete",
+    "Microsoft.Compute/virtualMachines/read",
+    "Microsoft.Compute/virtualMachines/write",
+    "Microsoft.KeyVault/vaults/delete",
+    "Microsoft.KeyVault/vaults/write",
+    "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action",
+    "Microsoft.ManagedIdentity/userAssignedIdentities/write",
+    "Microsoft.Network/networkInterfaces/write",
+    "Microsoft.Network/networkSecurityGroups/write",
+    "Microsoft.Network/publicIPAddresses/write",
+    "Microsoft.Network/virtualNetworks/subnets/join/action",
+    "Microsoft.Network/virtualNetworks/write",
+    "Microsoft.Resources/subscriptions/resourceGroups/delete",
+    "Microsoft.Resources/subscriptions/resourceGroups/write",
+    "Microsoft.Storage/storageAccounts/blobServices/containers/write",
+    "Microsoft.Storage/storageAccounts/delete",
+    "Microsoft.Storage/storageAccounts/write",
+)
+"""What stacks ask of the subscription; docs/clouds/azure.md has them as a role."""
+
+
+def check() -> tuple[Check, ...]:
+    """One line each, up to the first that makes the next pointless."""
+    if importlib.util.find_spec("pulumi_azure_native") is None:
+        return (Check(False, "azure: the SDK is not installed", "./invoke setup --extra azure"),)
+    try:
+        subscription = session.subscription()
+        path = f"/subscriptions/{subscription}/providers/Microsoft.Authorization/permissions"
+        found = session.ask("GET", path, "asking for permissions", query={"api-version": "2022-04-01"})
+    except Problems as problems:
+        problem = problems.problems[0]
+        return (Check(False, f"azure: {problem.message}", problem.hint),)
+    rows = found.get("value", ())
+    missing = [name for name in NEEDED if not _granted(name, rows)]
+    lines = [Check(True, f"azure: subscription {subscription}")]
+    if missing:
+        hint = "docs/clouds/azure.md has a role with all of them"
+        lines.append(Check(False, f"azure: missing permissions: {', '.join(missing)}", hint))
+    return tuple(lines)
+
+
+def _granted(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Each row is a role: what it allows less what it takes back."""
+    return any(_in(name, row.get("actions", ())) and not _in(name, row.get("notActions", ())) for row in rows)
+
+
+def _in(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)

@@ -1,0 +1,231 @@
+"""The stack of one deployment on Azure: group, identity, storage, key vault, firewall and nodes put together."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from compiler.spec import StackSpec
+from stacks.azure import machines, names, network, session
+from stacks.boot import AGENTS, BLOBS, Store
+from stacks.cloud import Scope
+
+if TYPE_CHECKING:
+    import pulumi
+
+PREFIX, CONTAINER = "skywright", "skywright"
+"""Below the prefix in the container the link's objects lie."""
+
+READER = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1"
+CONTRIBUTOR = "ba92f5b4-2d11-453d-a403-e96b0029c9fe"
+SECRETS_USER = "4633458b-17de-408a-b874-0445c86b69e6"
+"""Azure's own roles: Storage Blob Data Reader, Storage Blob Data Contributor, Key Vault Secrets User."""
+
+
+def build(spec: StackSpec) -> None:
+    """Declare it all; exports `nodes` as [{rank, id, address}] and `store`, where the link's objects lie."""
+    import pulumi
+    from pulumi_azure_native import authorization
+
+    subscription = session.subscription(Scope.of(spec))
+    through = network.provider(spec, subscription)
+    options, asking = pulumi.ResourceOptions(provider=through), pulumi.InvokeOptions(provider=through)
+    where = network.place(spec, asking)
+    group = _group(spec, options)
+    identity, principal, client = _identity(spec, group, options, asking)
+    account, container = _storage(spec, subscription, group, options)
+    agent = _agent(spec, group, account, container, options)
+    rights = _rights(spec, container, principal, options)
+    vault = None
+    if spec.secrets:
+        tenant = authorization.get_client_config_output(opts=asking).apply(lambda one: one.tenant_id)
+        vault = _vault(spec, group, principal, tenant, options)
+    store = client.apply(
+        lambda found: Store(
+            "azblob", CONTAINER, PREFIX, account=names.storage(spec, subscription), client=found
+        )
+    )
+    setting = machines.Setting(
+        group, where, network.firewall(spec, group, options), identity, store, vault, [agent, *rights]
+    )
+    pulumi.export("nodes", machines.nodes(spec, setting, options))
+    pulumi.export("store", store.apply(lambda found: found.to_data()))
+
+
+def _group(spec: StackSpec, options: pulumi.ResourceOptions) -> pulumi.Input[str]:
+    """The resource group; a given one is only named."""
+    from pulumi_azure_native import resources
+
+    if spec.given.group:
+        return spec.given.group
+    made = resources.ResourceGroup(
+        "group",
+        resources.ResourceGroupArgs(
+            resource_group_name=names.group(spec), location=spec.region, tags=names.tags(spec)
+        ),
+        opts=options,
+    )
+    return made.name
+
+
+def _identity(
+    spec: StackSpec,
+    group: pulumi.Input[str],
+    options: pulumi.ResourceOptions,
+    asking: pulumi.InvokeOptions,
+) -> tuple[pulumi.Output[str], pulumi.Output[str], pulumi.Output[str]]:
+    """The managed identity that nodes are: its id, its principal and its client id. `GROUP/NAME` of a given one."""
+    from pulumi_azure_native import managedidentity
+
+    if spec.given.role:
+        where, _, name = spec.given.role.rpartition("/")
+        found = managedidentity.get_user_assigned_identity_output(
+            resource_group_name=where or group, resource_name=name, opts=asking
+        )
+        return (
+            found.apply(lambda one: one.id),
+            found.apply(lambda one: one.principal_id),
+            found.apply(lambda one: one.client_id),
+        )
+    made = managedidentity.UserAssignedIdentity(
+        "identity",
+        resource_group_name=group,
+        resource_name_=names.deployment(spec),
+        location=spec.region,
+        tags=names.tags(spec),
+        opts=options,
+    )
+    return made.id, made.principal_id, made.client_id
+
+
+def _storage(
+    spec: StackSpec, subscription: str, group: pulumi.Input[str], options: pulumi.ResourceOptions
+) -> tuple[pulumi.Output[str], Any]:
+    """The deployment's storage, closed to the public and to shared keys. One that may hold a checkpoint stays."""
+    import pulumi
+    from pulumi_azure_native import storage
+
+    kept = spec.checkpoint is not None or None
+    whole = pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(retain_on_delete=kept))
+    account = storage.StorageAccount(
+        "storage",
+        resource_group_name=group,
+        account_name=names.storage(spec, subscription),
+        location=spec.region,
+        kind="StorageV2",
+        sku=storage.SkuArgs(name="Standard_LRS"),
+        allow_blob_public_access=False,
+        allow_shared_key_access=False,
+        minimum_tls_version="TLS1_2",
+        enable_https_traffic_only=True,
+        tags=names.tags(spec),
+        opts=whole,
+    )
+    container = storage.BlobContainer(
+        "container",
+        resource_group_name=group,
+        account_name=account.name,
+        container_name=CONTAINER,
+        public_access=storage.PublicAccess.NONE,
+        opts=whole,
+    )
+    return account.name, container
+
+
+def _agent(
+    spec: StackSpec,
+    group: pulumi.Input[str],
+    account: pulumi.Input[str],
+    container: Any,
+    options: pulumi.ResourceOptions,
+) -> pulumi.Resource:
+    """The agent's archive under its hash; one that is not asked for any more stays as long as its container."""
+    import pulumi
+    from pulumi_azure_native import storage
+
+    from stacks.provider import agents
+
+    return storage.Blob(
+        "agent",
+        resource_group_name=group,
+        account_name=account,
+        container_name=container.name,
+        blob_name=f"{PREFIX}/{AGENTS}/{spec.agent}",
+        type=storage.BlobType.BLOCK,
+        source=pulumi.FileAsset(str(agents.archive(spec.agent))),
+        opts=pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(retain_on_delete=True)),
+    )
+
+
+def _rights(
+    spec: StackSpec, container: Any, principal: pulumi.Input[str], options: pulumi.ResourceOptions
+) -> list[pulumi.Resource]:
+    """Nodes read all of the container, and write what is not below `down/`: code, agents, words of control."""
+    down = f"{PREFIX}/{BLOBS.partition('/')[0]}/*"
+    blob = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
+    actions = " OR ".join(
+        f"ActionMatches{{'{blob}/{verb}'}}" for verb in ("write", "add/action", "delete", "move/action")
+    )
+    condition = f"((!({actions})) OR (@Resource[{blob}:path] StringNotLike '{down}'))"
+    return [
+        _assignment(spec, "reads", READER, container.id, principal, options),
+        _assignment(spec, "writes", CONTRIBUTOR, container.id, principal, options, condition),
+    ]
+
+
+def _assignment(
+    spec: StackSpec,
+    name: str,
+    role: str,
+    scope: pulumi.Input[str],
+    principal: pulumi.Input[str],
+    options: pulumi.ResourceOptions,
+    condition: str | None = None,
+) -> pulumi.Resource:
+    """A role for the nodes. Its name is a UUID by Azure's rule, the same for the same stack."""
+    from pulumi_azure_native import authorization
+
+    subscription = session.subscription(Scope.of(spec))
+    number = uuid.uuid5(uuid.NAMESPACE_URL, f"{subscription}/{names.group(spec)}/{spec.deployment}/{name}")
+    kind = f"/subscriptions/{subscription}/providers/Microsoft.Authorization/roleDefinitions/{role}"
+    return authorization.RoleAssignment(
+        name,
+        role_assignment_name=str(number),
+        principal_id=principal,
+        principal_type="ServicePrincipal",
+        role_definition_id=kind,
+        scope=scope,
+        condition=condition,
+        condition_version="2.0" if condition else None,
+        opts=options,
+    )
+
+
+def _vault(
+    spec: StackSpec,
+    group: pulumi.Input[str],
+    principal: pulumi.Input[str],
+    tenant: pulumi.Input[str],
+    options: pulumi.ResourceOptions,
+) -> pulumi.Output[str]:
+    """The key vault, by a name that Pulumi makes: a deleted one holds on to its name for days.
+
+    Values are written beside Pulumi (containers.py); the output is where nodes read them.
+    """
+    from pulumi_azure_native import keyvault
+
+    made = keyvault.Vault(
+        "vault",
+        resource_group_name=group,
+        location=spec.region,
+        properties=keyvault.VaultPropertiesArgs(
+            tenant_id=tenant,
+            sku=keyvault.SkuArgs(family="A", name=keyvault.SkuName.STANDARD),
+            enable_rbac_authorization=True,
+            soft_delete_retention_in_days=7,
+        ),
+        tags=names.tags(spec),
+        opts=options,
+    )
+    _assignment(spec, "secrets", SECRETS_USER, made.id, principal, options)
+    return made.name.apply(lambda name: f"https://{name}.vault.azure.net/secrets/")
