@@ -163,7 +163,7 @@ def _rows(plan: Plan) -> Iterator[Line]:
         said = ", ".join(part for part in (said, _yours(one)) if part)
         yield Line(f"{text}   {said}".rstrip(), "grey" if index else "chosen")
         if index == 0 and one.total:
-            yield Line(f"  {_parts(one.cost)}")
+            yield Line(f"  {parts(one.cost)}")
     more = plan.possible - sum(row.zones for row in shown)
     if more > 0:
         dearest = f", up to {money(plan.dearest)}/h" if plan.dearest else ""
@@ -195,7 +195,7 @@ def _size(offer: Offer) -> str:
     return ", ".join(parts)
 
 
-def _parts(cost: Cost) -> str:
+def parts(cost: Cost) -> str:
     """Where the money goes, in all and by part."""
     parts = [f"{says} {money(getattr(cost, name))}" for name, says in PARTS.items() if getattr(cost, name)]
     return f"{money(cost.total)} for the run: {' · '.join(parts)}"

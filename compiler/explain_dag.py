@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.dag import DagPlan
-from compiler.explain import NOTHING, Line
+from compiler.explain import NOTHING, Line, parts
 from compiler.words import gigabytes, money, span
 
 
 def lines(made: DagPlan) -> tuple[Line, ...]:
-    """A head, a row for each task, a row for each transfer, and the total with its parts."""
+    """A head, a row for each task with its cost by part, a row for each transfer, and the total with its parts."""
     return (*_head(made), *_tasks(made), *_transfers(made), *_total(made))
 
 
@@ -38,9 +38,11 @@ def _tasks(made: DagPlan) -> Iterator[Line]:
         row = (plan.name, where, one.offer.market.value, price, hours, _cost(one.total))
         rows.append((row, larger))
     wide = [max(len(row[column]) for row, _ in rows) for column in range(6)]
-    for row, larger in rows:
+    for (row, larger), plan in zip(rows, made.plans, strict=True):
         left = "  ".join(f"{cell:<{wide[column]}}" for column, cell in enumerate(row[:5]))
         yield Line(f"▶ {left}  {row[5]:>{wide[5]}}{larger}", "chosen")
+        if plan.chosen.total:
+            yield Line(f"  {parts(plan.chosen.cost)}", "grey")
 
 
 def _transfers(made: DagPlan) -> Iterator[Line]:

@@ -315,8 +315,9 @@ def _decayed(avoid: Collection[str] | Mapping[str, float]) -> tuple[frozenset[st
     return away, uneasy
 
 
-def no_offer(task: Task, plan: Plan) -> Problem:
-    """Why nothing fits, counted by reason, and the nearest one-line changes that would help."""
+def no_offer(task: Task, plan: Plan, elsewhere: Placement | None = None) -> Problem:
+    """Why nothing fits, counted by reason, and the nearest one-line changes that would help. `elsewhere` is the best
+    that clouds sell which are not enabled."""
     wide = max((len(f"{rejection.count:,}") for rejection in plan.rejections), default=1)
     lines = [f"no offer can run `{plan.name}`"]
     if not plan.offers:
@@ -325,13 +326,28 @@ def no_offer(task: Task, plan: Plan) -> Problem:
     for rejection in plan.rejections:
         lines.append(f"  {rejection.count:>{wide},}  {rejection.reason:<{said}}   {rejection.by}")
     nearest = [f"{one.change} → {_offered(one.offer, task.num_nodes)}" for one in plan.relaxations]
+    hints = ["nearest: " + "\n         ".join(nearest)] if nearest else []
+    if elsewhere:
+        sold = _offered(elsewhere.offer, task.num_nodes)
+        hints.append(f"sold by clouds that are not enabled: {sold}; `explain --all-clouds` compares them")
+    elif _sold_by_nobody(task, plan):
+        hints.append("a machine of your own that has it is told in `prices.machines` of .skywright.yaml")
     emptied = next((step.by for step in plan.steps if not step.left), "fit")
     return Problem(
         "plan/no-offer",
         "\n".join(lines),
         _place(task, emptied),
-        "nearest: " + "\n         ".join(nearest) if nearest else None,
+        "\n".join(hints) or None,
     )
+
+
+def _sold_by_nobody(task: Task, plan: Plan) -> bool:
+    """Whether no machine that may be used has the accelerator, wherever the task may run."""
+    wanted = plan.requirements.accelerator or task.requirements.accelerator
+    if wanted is None or any(one.cloud for one in task.options):
+        return False
+    missing = f"have no {wanted.name}"
+    return all(one.by == "reach" or one.reason == missing for one in plan.rejections)
 
 
 def _place(task: Task, by: str) -> Place | None:

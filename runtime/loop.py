@@ -21,7 +21,7 @@ from runtime.attempts import Attempts, Place
 from runtime.carrier import open_carrier
 from runtime.deadman import Deadman, boot_id, now
 from runtime.journal import Journal
-from runtime.machine import Do, Ended, Fetched, Flushed, Leave, Lost, Notice, Say, State, Wanted
+from runtime.machine import Do, Ended, Fetched, Flushed, Leave, Lost, Notice, Say, State, wanted
 from runtime.probe import Probe
 from runtime.progress import last_progress
 from runtime.ship import Shipper
@@ -185,6 +185,8 @@ class Agent:
         if run is not None and (self.run is None or _key(run) >= _key(self.run)):
             self.run = run
         self.step(event)
+        if not self.state.live:
+            self._discard(run["id"] if run else 0)
         if self.awaited and self._knows():
             effect, self.awaited = self.awaited, None
             self._apply(self.state, [effect])
@@ -243,7 +245,7 @@ class Agent:
                     self.awaited = effect
                     return
                 self.shim = self._start(place, effect.part)
-        except (phases.Unfit, OSError) as problem:
+        except (phases.Unfit, mounts.Misfit, OSError) as problem:
             self.step(Ended(*self.state.key, effect.part, {}, str(problem)))
             return
         self.shipper.watch((*self.state.key, effect.part), place.log)
@@ -263,11 +265,13 @@ class Agent:
         found = phases.read_exports(exports, run["secrets"]) if part == "run" else {}
         attempt = self.attempts.path(self.state.key)
         is_own = is_own or self.state.set_up == self.state.run
-        values = phases.environment(run, part, self.manifest, attempt, found, is_own)
+        inside = mounts.inside(run, self.manifest)
+        image = inside.environment if inside else None
+        values = phases.environment(run, part, self.manifest, attempt, found, is_own, image)
         limit = self.manifest.get("limits", {}).get("memory_bytes", 0)
         cwd = os.path.join(self.manifest["home"], "sky_workdir")
         text = run["setup"] if part == "setup" else run["script"]
-        return phases.start(place, text, values, run["secrets"], limit, cwd, part == "setup")
+        return phases.start(place, text, values, run["secrets"], limit, cwd, part == "setup", inside)
 
     def _do_stop(self, effect: Do) -> None:
         if self.shim is None:
@@ -286,7 +290,18 @@ class Agent:
         else:
             phases.stop(self.shim)
 
+    def _discard(self, keep: int) -> None:
+        """Remove containers of runs that are over; one of which control wants another attempt has its setup in it."""
+
+        def work() -> None:
+            with _FETCHING:
+                mounts.discard(self.manifest, keep)
+
+        if os.path.isdir(os.path.join(self.folder, "containers")):
+            threading.Thread(target=work, daemon=True, name="discard").start()
+
     def _do_exit(self, _: Do) -> None:
+        mounts.discard(self.manifest)
         self.exit = 0
 
     # --- the process of a part
@@ -371,20 +386,6 @@ _FETCHING = threading.Lock()
 
 def _key(run: dict[str, Any]) -> tuple[int, int]:
     return (run["id"], run["attempt"])
-
-
-def wanted(run: dict[str, Any]) -> Wanted:
-    """What the machine needs to know of a run."""
-    return Wanted(
-        run=run["id"],
-        attempt=run["attempt"],
-        fetch=bool(run["files"] or run["checkpoint"]),
-        setup=run["setup"] is not None,
-        script=run["script"] is not None,
-        go=run["go"] == "run",
-        cancel=run["cancel"],
-        grace_s=run["grace_s"],
-    )
 
 
 def main(args: list[str]) -> int:

@@ -27,6 +27,20 @@ class Wanted(NamedTuple):
     grace_s: float
 
 
+def wanted(run: dict[str, Any]) -> Wanted:
+    """What of a run, as control describes it, matters here."""
+    return Wanted(
+        run=run["id"],
+        attempt=run["attempt"],
+        fetch=bool(run["files"] or run["checkpoint"] or run.get("container")),
+        setup=run["setup"] is not None,
+        script=run["script"] is not None,
+        go=run["go"] == "run",
+        cancel=run["cancel"],
+        grace_s=run["grace_s"],
+    )
+
+
 class State(NamedTuple):
     """One node. `stopping` is what the run will be called once its processes ended; `by` the node's own last moment.
 

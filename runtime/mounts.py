@@ -1,24 +1,33 @@
-"""Puts a run's files and its checkpoint folder in place: archives by digest, unpacked with care, made to match."""
+"""Puts in place what a run needs: files by digest, unpacked with care and made to match; checkpoint; container."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
 import os
 import random
 import shutil
+import subprocess
 import tarfile
+import tempfile
 import time
-from typing import Any, Callable, Mapping, Optional
+from typing import Any, Callable, Iterator, Mapping, Optional, Sequence
 
-from runtime.phases import target
+from runtime import container
+from runtime.container import Inside
+from runtime.paths import target
 
 Fetch = Callable[[str, Callable[[bytes], None]], None]
 
 
+PULL_S, ANSWER_S = 3600.0, 120.0
+"""Longest that an image may take to arrive, and that the container engine may take for anything else."""
+
+
 class Misfit(Exception):
-    """The files cannot be put in place, and why."""
+    """Something that the run needs cannot be put in place, and why."""
 
 
 def prepare(
@@ -48,6 +57,34 @@ def prepare(
         os.unlink(archive)
     if run["checkpoint"]:
         link_checkpoint(target(run["checkpoint"], manifest["home"]), manifest.get("kept"))
+    if run.get("container"):
+        _contain(run, manifest, cancelled)
+
+
+def inside(run: Mapping[str, Any], manifest: Mapping[str, Any]) -> Optional[Inside]:
+    """The run's container; None of a run that wants none. Raises Misfit when it is gone or cannot run scripts."""
+    if not run.get("container"):
+        return None
+    engine = container.find(os.environ)
+    found = _inside(engine, container.name(manifest["node"], run["id"])) if engine else None
+    if found is None:
+        raise Misfit("the run's container is gone")
+    if not found.bash:
+        raise Misfit(f"the image {container.image(run)} has no bash, with which setup and run are read")
+    return found
+
+
+def discard(manifest: Mapping[str, Any], keep: int = 0) -> None:
+    """Remove the containers of all runs but `keep`. What cannot be removed now is tried again the next time."""
+    notes = os.path.join(manifest["state"], "containers")
+    for called in os.listdir(notes) if os.path.isdir(notes) else ():
+        if called == container.name(manifest["node"], keep):
+            continue
+        with contextlib.suppress(OSError, Misfit):
+            with open(os.path.join(notes, called), encoding="utf-8") as file:
+                engine = container.Engine("", file.read())
+            if _ask(container.remove(engine, called), {}, _never)[0] == 0 or not _inside(engine, called):
+                os.unlink(os.path.join(notes, called))
 
 
 def link_checkpoint(place: str, kept: Optional[str]) -> None:
@@ -72,6 +109,108 @@ def link_checkpoint(place: str, kept: Optional[str]) -> None:
         raise Misfit(f"the checkpoint folder {place} is a file")
     os.makedirs(os.path.dirname(place), exist_ok=True)
     os.symlink(kept, place)
+
+
+def _contain(run: Mapping[str, Any], manifest: Mapping[str, Any], cancelled: Callable[[], bool]) -> None:
+    """Have the image here and the run's container up; one that is up is left alone. Takes minutes. Raises Misfit."""
+    engine = container.find(os.environ)
+    install = container.get() if engine is None and os.getuid() == 0 and "isolation" not in manifest else None
+    if install:  # a machine of ours alone, of a vendor's image
+        said = _ask(install, {}, cancelled, PULL_S)[1]
+        engine = container.find(os.environ)
+        if engine is None:
+            raise Misfit(f"the task wants a container, and no engine could be installed: {said}")
+    if engine is None:
+        raise Misfit("the task wants a container, and this machine has neither docker nor podman")
+    called = container.name(manifest["node"], run["id"])
+    notes = os.path.join(manifest["state"], "containers")
+    os.makedirs(notes, mode=0o700, exist_ok=True)
+    with open(os.path.join(notes, called), "w", encoding="utf-8") as file:
+        file.write(engine.path)
+    if _inside(engine, called) is not None:
+        return
+    for _, place in container.mounts(run, manifest):
+        if not os.path.exists(place):
+            os.makedirs(place, exist_ok=True)
+    with _registry(engine, run, cancelled) as environment:
+        code, said = _ask(container.pull(engine, container.image(run)), environment, cancelled, PULL_S)
+    if code and _ask(container.known(engine, container.image(run)), {}, cancelled)[0]:
+        raise Misfit(f"the image {container.image(run)} cannot be had: {said}")
+    _ask(container.remove(engine, called), {}, cancelled)
+    code, said = _ask(container.hold(engine, called, run, manifest), {}, cancelled)
+    if code:
+        raise Misfit(f"the container cannot be started: {said}")
+
+
+def _never() -> bool:
+    return False
+
+
+def _inside(engine: container.Engine, called: str) -> Optional[Inside]:
+    code, said = _ask(container.look(engine, called), {}, _never, whole=True)
+    try:
+        return None if code else container.inside(said)
+    except (ValueError, KeyError, IndexError, TypeError):
+        raise Misfit(f"{engine.path} says of the container what nobody understands") from None
+
+
+@contextlib.contextmanager
+def _registry(
+    engine: container.Engine, run: Mapping[str, Any], cancelled: Callable[[], bool]
+) -> Iterator[dict[str, str]]:
+    """The engine's environment while it fetches: a login lasts as long, in memory, and in no command line."""
+    user, password, server = container.credentials(run)
+    if not password:
+        yield {}
+        return
+    base = next((path for path in ("/dev/shm", "/run") if os.access(path, os.W_OK)), None)  # noqa: S108
+    with tempfile.TemporaryDirectory(prefix="skywright-", dir=base) as folder:
+        environment = {"DOCKER_CONFIG": folder, "REGISTRY_AUTH_FILE": os.path.join(folder, "auth.json")}
+        words = container.login(engine, user, server)
+        code, said = _ask(words, environment, cancelled, given=password)
+        if code:
+            raise Misfit(f"the login to {server or 'the registry'} failed: {said.replace(password, '***')}")
+        yield environment
+
+
+def _ask(
+    words: Sequence[str],
+    environment: Mapping[str, str],
+    cancelled: Callable[[], bool],
+    patience_s: float = ANSWER_S,
+    given: str = "",
+    whole: bool = False,
+) -> tuple[int, str]:
+    """Exit code of the container engine and the last line it said, or the `whole` of its answer. Raises Misfit."""
+    with tempfile.TemporaryFile() as out:
+        try:
+            process = subprocess.Popen(
+                words,
+                stdin=subprocess.PIPE,
+                stdout=out,
+                stderr=subprocess.DEVNULL if whole else out,
+                cwd="/",
+                env={**os.environ, **environment},
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise Misfit(f"{words[0]}: {error}") from None
+        assert process.stdin is not None
+        with contextlib.suppress(OSError):
+            process.stdin.write(given.encode("utf-8", "surrogateescape"))
+            process.stdin.close()
+        end = time.monotonic() + patience_s
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.5)
+                break
+            if cancelled() or time.monotonic() > end:
+                process.kill()
+                process.wait()
+                raise Misfit("given up" if cancelled() else f"{words[0]} {words[1]} took too long")
+        out.seek(0)
+        text = out.read().decode("utf-8", "replace").strip()
+    return process.returncode, text if whole else text.rpartition("\n")[2][-500:]
 
 
 def _download(digest: str, path: str, fetch: Fetch, cancelled: Callable[[], bool]) -> None:

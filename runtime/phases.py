@@ -13,6 +13,8 @@ from typing import Any, Mapping, Optional
 
 from runtime import cgroup, redact
 from runtime.attempts import Place
+from runtime.container import Inside
+from runtime.paths import target
 from runtime.shim import EXPORTS_FD
 
 LONGEST = 131072
@@ -117,9 +119,10 @@ def start(
     memory_bytes: int,
     cwd: str,
     wants_exports: bool,
+    inside: Optional[Inside] = None,
 ) -> Shim:
     """Start the shim of a part. Starting a part twice is harmless: it is run by whoever claims it. Raises Unfit."""
-    bash = shutil.which("bash", path=environment.get("PATH")) or "/bin/bash"
+    bash = inside.bash if inside else shutil.which("bash", path=environment.get("PATH")) or "/bin/bash"
     environment = {**environment, "SKYWRIGHT_PART": place.folder}
     check(environment)
     os.makedirs(place.folder, mode=0o700, exist_ok=True)
@@ -128,7 +131,7 @@ def start(
     _put(shell, SHELL.replace("EXPORTS_FD", str(EXPORTS_FD)))
     _put(text, script if script.endswith("\n") else script + "\n")
     entry = os.path.join(os.path.dirname(os.path.abspath(__file__)), "agent.py")
-    numbers = (str(memory_bytes), str(_spool(place.folder)))
+    numbers = (str(memory_bytes), str(_spool(place.folder)), str(inside.pid if inside else 0))
     job = (bash, "--noprofile", "--norc", shell, text, *(["exports"] if wants_exports else []))
     with open(os.path.join(place.folder, "shim.txt"), "ab") as complaints:
         process = subprocess.Popen(
@@ -173,11 +176,18 @@ def environment(
     folder: str,
     exports: Mapping[str, str],
     own: bool,
+    image: Optional[Mapping[str, str]] = None,
 ) -> dict[str, str]:
-    """The job's whole environment. `exports` are those of the last setup, `own` whether it was this attempt's."""
+    """The job's whole environment. `exports` are those of the last setup, `own` whether it was this attempt's; in a
+    container `image`, its own environment, takes the place of the machine's."""
     home = manifest["home"]
     given = {**run["envs"], **run["secrets"]}
-    values = {name: value for name, value in os.environ.items() if _passed(name)}
+    values = {
+        name: value
+        for name, value in os.environ.items()
+        if (_passed(name) if image is None else name.endswith(PASSED_ENDS))
+    }
+    values.update(image or {})
     values.setdefault("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
     user = "root" if os.getuid() == 0 else os.environ.get("USER", "user")
     values.update(HOME=home, USER=user, LOGNAME=user, SHELL="/bin/bash", PYTHONUNBUFFERED="1")
@@ -225,13 +235,6 @@ def read_exports(path: str, secrets: Mapping[str, str]) -> dict[str, str]:
         if equals and not redact.hidden(value) and not name.startswith((b"SKYPILOT_", b"SKYWRIGHT_")):
             found[os.fsdecode(name)] = os.fsdecode(value)
     return found
-
-
-def target(path: str, home: str) -> str:
-    """A path of the task on this node: `~` is its home, and a relative one starts in the working directory."""
-    if path == "~" or path.startswith("~/"):
-        return os.path.normpath(os.path.join(home, path[2:]))
-    return os.path.normpath(os.path.join(home, "sky_workdir", path))
 
 
 def stop(shim: Shim) -> None:

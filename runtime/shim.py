@@ -1,9 +1,10 @@
 """One process per part of a task: owns the job's pipe, writes its bytes to the log, waits, records how it ended.
 
 It outlives the agent and imports next to nothing, so that it stays small. `main` is given FOLDER, group name, memory
-limit in bytes (0: none), most bytes the log may hold on disk, working directory and the job's command. Its standard
-input holds the environment as `NAME=VALUE NUL ...`, an empty item, the secrets in the same form, an empty item and
-the word `end` (without it the agent died while writing): neither command lines nor files ever hold a secret.
+limit in bytes (0: none), most bytes the log may hold on disk, the pid of a process whose container the job joins (0:
+none), working directory and the job's command. Its standard input holds the environment as `NAME=VALUE NUL ...`, an
+empty item, the secrets in the same form, an empty item and the word `end` (without it the agent died while writing):
+neither command lines nor files ever hold a secret.
 In FOLDER it leaves, each written whole or not at all: `claim` (who runs this part: pid, start ticks, boot id), `log`,
 `exit` (a JSON object) and `exports` (what the job's shell exported at its end, secrets replaced by their names).
 A part whose claim exists is never run again. SIGTERM to the shim goes to the job's process group; SIGUSR1 kills
@@ -21,7 +22,7 @@ import select
 import signal
 import time
 
-from runtime import cgroup, redact
+from runtime import cgroup, redact, spaces
 
 CHUNK = 1 << 20
 EXPORTS_FD = 187
@@ -34,7 +35,7 @@ PATIENCE_S, TICK_S = 10.0, 0.02
 
 def main(args: list[str]) -> int:
     """Run one part to its end. `args` begins with the word `shim`."""
-    folder, group, memory, spool, cwd, *command = args[1:]
+    folder, group, memory, spool, inside, cwd, *command = args[1:]
     environment, secrets, whole = _read_input()
     if not whole:
         return 1
@@ -48,7 +49,7 @@ def main(args: list[str]) -> int:
     ctypes.CDLL(None).prctl(
         36, 1, 0, 0, 0
     )  # PR_SET_CHILD_SUBREAPER: orphans of the job stay below this process
-    job = _Job(folder, groups, int(spool))
+    job = _Job(folder, groups, int(spool), int(inside))
     job.start(cwd, [os.fsencode(word) for word in command], environment)
     signal.signal(signal.SIGTERM, job.on_stop)
     signal.signal(signal.SIGUSR1, job.on_kill)
@@ -67,8 +68,8 @@ def main(args: list[str]) -> int:
 class _Job:
     """The job's processes and the two pipes that come from them."""
 
-    def __init__(self, folder: str, groups: tuple[str, ...], spool: int) -> None:
-        self.groups = groups
+    def __init__(self, folder: str, groups: tuple[str, ...], spool: int, inside: int) -> None:
+        self.groups, self.inside = groups, inside
         self.log = _Log(os.path.join(folder, "log"), spool)
         self.pid, self.status, self.peak_kb = 0, -1, 0
         self.error = ""
@@ -86,9 +87,12 @@ class _Job:
         failed, failure = os.pipe()
         with contextlib.suppress(OSError):
             fcntl.fcntl(self.pipe, 1031, CHUNK)  # F_SETPIPE_SZ
+        joined = spaces.open_all(self.inside) if self.inside else ()
         self.pid = os.fork()
         if self.pid == 0:
-            _become(self.groups, cwd, (out, exports, failure), command, environment)
+            _become(self.groups, joined, cwd, (out, exports, failure), command, environment)
+        for fd in joined or ():
+            os.close(fd)
         for fd in (out, exports, failure):
             os.close(fd)
         self.error = os.read(failed, 1000).decode("utf-8", "replace")
@@ -121,7 +125,8 @@ class _Job:
             for fd, _ in poll.poll(20 if self.pidfd < 0 or self.status >= 0 else 1000):
                 if fd == self.pidfd or not self._move(fd):
                     poll.unregister(fd)
-            alive = self._reap()
+            # In a container orphans become children of its first process, not of this one.
+            alive = self._reap() or (self.inside != 0 and bool(cgroup.members(self.groups)))
 
     def finish(self) -> None:
         """Kill what is left, take in what the pipe still holds, close the log."""
@@ -277,6 +282,7 @@ class _Log:
 
 def _become(
     groups: tuple[str, ...],
+    joined: tuple[int, ...] | None,
     cwd: str,
     fds: tuple[int, int, int],
     command: list[bytes],
@@ -289,6 +295,7 @@ def _become(
         cgroup.enter(groups)
         with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
             file.write("500")
+        spaces.enter(joined)
         os.chdir(cwd)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(out, 1)

@@ -62,6 +62,17 @@ def offers() -> tuple[Offer, ...]:
     )
 
 
+def here() -> frozenset[Capability]:
+    """What local nodes can do besides, by what this machine has.
+
+    podman runs as a part of the node. Docker's daemon is outside of it and would see the host's files.
+    """
+    import shutil
+
+    able = os.geteuid() == 0 and shutil.which("podman")
+    return frozenset({Capability.CONTAINER} if able else ())
+
+
 def configured() -> bool:
     """This machine is always here."""
     return True

@@ -49,11 +49,14 @@ def canonical(text: str) -> str | None:
 
 def similar(text: str) -> str | None:
     """The known name nearest to `text`, None when none is near."""
-    tpu = re.match(r"\s*tpu[\s_-]*v?\w*?(?:-(\d+))?\s*\Z", text.lower())
+    tpu = re.match(r"\s*(tpu[\s_-]*v?\w*?)(?:-(\d*))?\s*\Z", text.lower())
     if tpu:
-        return f"tpu-v6e-{tpu[1] or 8}"
+        kinds = {plain: name for plain, name in _names().items() if name.startswith("tpu-")}
+        near = nearest(_plain(tpu[1]), kinds) if any(map(str.isdigit, tpu[1])) else None
+        return f"{kinds[near] if near else 'tpu-v6e'}-{tpu[2] or 8}"
     found = nearest(text, [name for name in _names().values() if not name.startswith("tpu-")])
-    return found or nearest(_plain(text.lower()), _names())
+    plain = None if found else nearest(_plain(text.lower()), _names())
+    return _names()[plain] if plain else found
 
 
 def facts(name: str) -> Facts | None:

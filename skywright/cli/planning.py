@@ -72,12 +72,32 @@ def make_plan(
         from compiler.runnable import not_enabled
 
         closed = not_enabled(entry.task, sold.enabled)
-        raise Problems((*closed, *sold.refused, search.no_offer(entry.task, plan)))
+        elsewhere = None if clouds else _elsewhere(entry, sold, exact)
+        raise Problems((*closed, *sold.refused, search.no_offer(entry.task, plan, elsewhere)))
     blind = search.unmeasured(entry.task, plan, sold.terms)
     if blind:
         raise Problems(blind)
     check_policy(entry, plan)
     return plan
+
+
+def _elsewhere(entry: Entry, sold: _Sold, exact: bool) -> Placement | None:
+    """The best among the clouds whose prices are known, for a task that names none and that nothing enabled fits."""
+    from compiler import search
+
+    known = frozenset(catalog_clouds()).union(one.cloud for one in entry.config.prices.machines)
+    if known <= sold.enabled or all(one.cloud is not None for one in entry.task.options):
+        return None
+    found = search.plan(
+        entry.task,
+        (),
+        name=entry.name,
+        enabled=known,
+        catalog=_catalog(known, [entry]),
+        exact=exact,
+        terms=replace(sold.terms, unable={}),
+    )
+    return found.placements[0] if found.placements else None
 
 
 def make_dag_plan(
@@ -215,7 +235,11 @@ def capabilities(name: str) -> frozenset[Capability]:
     """What a cloud can do; nothing where its machines cannot be had from here yet."""
     from stacks import CLOUDS, cloud
 
-    return cloud(name).CAPABILITIES if name in CLOUDS else frozenset()
+    if name not in CLOUDS:
+        return frozenset()
+    found = cloud(name)
+    more: frozenset[Capability] = getattr(found, "here", frozenset)()
+    return found.CAPABILITIES | more
 
 
 def _unable(task: Task, names: Sequence[str], refuse: bool) -> dict[str, str]:

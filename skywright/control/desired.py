@@ -16,6 +16,10 @@ SAVING_S = 25.0
 """The same for the ranks of a gang that lost another one: they may want to save."""
 
 
+IN_PODS = frozenset({"kubernetes"})
+"""Clouds whose nodes are containers of the task's image themselves."""
+
+
 def secrets_scope(uid: str, run: int) -> str:
     """Where the vault keeps the secrets of one run."""
     return f"run:{uid}:{run}"
@@ -66,11 +70,18 @@ def _orders(control: Control, deployment: Deployment, run: Run, seat: RunRank, n
         "envs": body["envs"],
         "files": body["files"],
         "checkpoint": body["checkpoint"],
+        **_container(deployment),
         "go": run.go,
         # A node that is being taken away saves and stops by itself: cancelling would call that something else.
         "cancel": run.stopping is not None and node.state == "up",
         "grace_s": GRACE_S.get(run.stopping or "", SAVING_S),
     }
+
+
+def _container(deployment: Deployment) -> dict[str, str]:
+    """The image that the node's own engine runs the parts in; a pod is made of it already."""
+    image = deployment.spec.get("container")
+    return {"container": image} if image and deployment.cloud not in IN_PODS else {}
 
 
 def newest(

@@ -23,6 +23,7 @@ CAPABILITIES = frozenset(
         Capability.CHECKPOINT,
         Capability.PORTS,
         Capability.IMAGE,
+        Capability.CONTAINER,
         Capability.DISK_TIER,
         Capability.NETWORK_TIER,
         Capability.NETWORKING,

@@ -59,7 +59,7 @@ def capture(agent: Path, folder: Path, megabytes: int) -> dict[str, float]:
         str(folder),
         "skywright-bench",
     ]
-    numbers = ["0", str(1 << 40), str(folder)]
+    numbers = ["0", str(1 << 40), "0", str(folder)]
     process = subprocess.Popen([*command, *numbers, *job], stdin=subprocess.PIPE)
     assert process.stdin is not None
     process.stdin.write(b"PATH=" + os.fsencode(os.environ["PATH"]) + b"\0\0\0\0end")

@@ -33,19 +33,38 @@ def run(folders: list[str]) -> int:
     if not folders:
         record(files, said)
     begun = time.monotonic()
+    found = {name: compare.differences(text, said[name]) for name, text in files.items()}
+    ours = time.monotonic() - begun
+    taken = [name for name, one in found.items() if any(kind == "ours-accepts" for kind, _ in one)]
+    meant = _meant({name: files[name] for name in taken}) if folders else {}
     counts: Counter[str] = Counter()
-    for name, text in files.items():
-        found = compare.differences(text, said[name])
-        new = [(kind, says) for kind, says in found if folders or not compare.intended(name, kind)]
-        counts["same" if not found else "differ" if new else "differ as intended"] += 1
+    for name, one in found.items():
+        new = [(kind, says) for kind, says in one if folders or not compare.intended(name, kind)]
+        if name in meant:
+            new = []
+            print(f"{name}: as intended: {'; '.join(meant[name])}")
+        counts["same" if not one else "differ" if new else "differ as intended"] += 1
         for kind, says in new:
             print(f"{name}: {kind}: {' '.join(says.split())[:200]}")
-    ours = time.monotonic() - begun
     accepted = sum(1 for verdict in said.values() if verdict["ok"])
     listed = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
     print(f"{len(files)} files, {accepted} of them accepted by SkyPilot 0.14.1: {listed}")
     print(f"reading all: SkyPilot {theirs:.1f} s with its start, ours {ours:.1f} s")
     return 1 if counts["differ"] else 0
+
+
+def _meant(files: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Files that differ by fields of ours and old forms alone, with the reasons: without these SkyPilot reads what
+    we read."""
+    from tests.oracle import compare
+
+    shorter = {name: found for name, text in files.items() if (found := compare.without_ours(text))}
+    said = ask({name: text for name, (text, _) in shorter.items()}) if shorter else {}
+    return {
+        name: reasons
+        for name, (text, reasons) in shorter.items()
+        if not compare.differences(text, said[name])
+    }
 
 
 def ask(files: Mapping[str, str]) -> dict[str, dict[str, Any]]:

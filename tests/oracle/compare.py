@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,36 @@ def intended(name: str, kind: str) -> str | None:
         if row["kind"] == kind and any(fnmatch.fnmatchcase(name, pattern) for pattern in row["names"]):
             return str(row["reason"])
     return None
+
+
+def without_ours(text: str) -> tuple[str, tuple[str, ...]] | None:
+    """The file without the fields that rows of the intended differences name, and why they may differ; None where
+    it has none of them, or is no YAML."""
+    try:
+        documents = [one.data for one in parse_all(text.encode(), "task.yaml")]
+    except Problems:
+        return None
+    reasons: list[str] = []
+    for row in json.loads(INTENDED.read_text()):
+        gone = [_dropped(data, name.split(".")) for data in documents for name in row.get("fields", ())]
+        if any(gone):
+            reasons.append(row["reason"])
+    return ("\n---\n".join(map(json.dumps, documents)), tuple(reasons)) if reasons else None
+
+
+def _dropped(data: Any, path: Sequence[str]) -> bool:
+    """Take a field away wherever it stands; `*` is any key. Whether it was there."""
+    if not isinstance(data, dict):
+        return False
+    first, rest = path[0], path[1:]
+    if not rest:
+        return data.pop(first, data) is not data
+    gone = [_dropped(member, rest) for key, member in data.items() if first in (key, "*")]
+    listed = data.get(first) if first == "resources" else None
+    for kind in ("any_of", "ordered"):
+        several = listed.get(kind) if isinstance(listed, dict) else None
+        gone += [_dropped(one, rest) for one in several] if isinstance(several, list) else []
+    return any(gone)
 
 
 def ours(text: str) -> Pipeline | Problems:

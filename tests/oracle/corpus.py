@@ -6,7 +6,7 @@ Made from the schemas, so a new field is covered by being described. `cases()` i
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -196,10 +196,32 @@ def wrong(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield "out-of-range", min(low)
     elif high:
         yield "out-of-range", max(high)
-    elif "enum" in schema:
+    elif any("enum" in one for one in branches):
         yield "out-of-range", "nothing-of-that"
     elif any(one.get("minLength") for one in branches) and "string" in kinds:
         yield "out-of-range", ""
+    else:
+        yield from (("out-of-range", value) for value in list(_beyond(branches))[:1])
+
+
+def _beyond(branches: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
+    """What a pattern does not take, and what a limit of the members or of their number refuses."""
+    for one in branches:
+        if "pattern" in one:
+            yield "%%"
+        members, values = one.get("items"), one.get("additionalProperties")
+        if "maxItems" in one:
+            yield [*one["examples"][0]] * (one["maxItems"] + 1)
+        elif "minItems" in one:
+            yield []
+        elif isinstance(members, Mapping):
+            yield from ([value] for kind, value in wrong(schemas.plain(members)) if kind == "out-of-range")
+        if "propertyNames" in one:
+            yield {"%%": "x"}
+        elif isinstance(values, Mapping):
+            yield from (
+                {"/data": value} for kind, value in wrong(schemas.plain(values)) if kind == "out-of-range"
+            )
 
 
 def _kinds(schema: Mapping[str, Any]) -> set[str]:

@@ -43,6 +43,23 @@ def test_each_difference_is_meant(group: str) -> None:
     assert found == []
 
 
+def test_a_file_of_a_folder_is_compared_without_the_fields_of_ours() -> None:
+    theirs = "resources: {accelerators: 'A100:4', any_of: [{infra: aws, exact: true}]}\nrun: x\n"
+    text = (
+        theirs
+        + "deadline: 3h\nfile_mounts: {/d: {source: s3://b, encryption: {type: AES256}}}\n---\nsync: {mode: full}\n"
+    )
+    found = compare.without_ours(text)
+    assert found
+    first, then = map(json.loads, found[0].split("\n---\n"))
+    assert first["resources"] == {"accelerators": "A100:4", "any_of": [{"infra": "aws"}]}
+    assert first["file_mounts"] == {"/d": {"source": "s3://b"}}
+    assert "deadline" not in first
+    assert then == {}
+    assert found[1] == ("fields of ours",)
+    assert compare.without_ours("resources: {cpus: 4}\nrun: x\n") is None
+
+
 def test_each_meant_difference_is_one() -> None:
     """A row whose difference is gone goes too."""
     seen = {

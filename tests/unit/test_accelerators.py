@@ -34,7 +34,16 @@ def test_names_resolve(text: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "near"), [("H1000", "H100"), ("A100-80", "A100-80GB"), ("RTX4900", "RTX4090")]
+    ("text", "near"),
+    [
+        ("H1000", "H100"),
+        ("A100-80", "A100-80GB"),
+        ("RTX4900", "RTX4090"),
+        ("tpu-v5e", "tpu-v5litepod-8"),
+        ("TPU-v5e-", "tpu-v5litepod-8"),
+        ("tpu-v6-4", "tpu-v6e-4"),
+        ("tpu v3", "tpu-v3-8"),
+    ],
 )
 def test_the_nearest_is_offered(text: str, near: str) -> None:
     assert accelerators.similar(text) == near or accelerators.canonical(text) == near

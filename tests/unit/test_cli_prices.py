@@ -142,6 +142,7 @@ def test_several_tasks_of_a_file_are_explained_together(
     assert "nightly · 2 tasks one after the other" in out
     assert "prepare → train: 4096 GB to 2 nodes, free   in one region" in out
     assert "a pipeline (2 tasks in one file) cannot run yet" in err
+    assert out.count(" for the run: compute ") == 2
     again = data(capsys, "explain", str(file))
     assert json.dumps(again) == json.dumps(made)
 
@@ -181,3 +182,34 @@ def test_a_plan_that_cannot_run_says_so_last(capsys: pytest.CaptureFixture[str],
     assert data(capsys, "explain", str(file))["runnable"] is True
     elsewhere = data(capsys, "explain", "--infra", "lambda", str(file))
     assert [one["code"] for one in elsewhere["problems"]] == ["plan/cloud-not-enabled"]
+
+
+def test_what_nothing_enabled_can_run_is_told_with_who_sells_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    task = tmp_path / "task.yaml"
+    task.write_text("resources: {accelerators: 'A100:8'}\nrun: train\n")
+    code, _, err = answer(capsys, "explain", str(task))
+    assert code == 3
+    assert "sold by clouds that are not enabled: " in err
+    assert "`explain --all-clouds`" in err
+    task.write_text("resources: {infra: local, accelerators: 'A100:8'}\nrun: train\n")
+    code, _, err = answer(capsys, "explain", str(task))
+    assert code == 3
+    assert "not enabled" not in err, "the task itself says where"
+
+
+def test_an_accelerator_of_your_own_machines_only(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    task = tmp_path / "task.yaml"
+    task.write_text("resources: {accelerators: 'Jetson:4'}\nrun: train\n")
+    for words in ((), ("--all-clouds",)):
+        code, _, err = answer(capsys, "explain", str(task), *words)
+        assert code == 3
+        assert "`prices.machines`" in err
+    machine = "{cloud: ssh, instance_type: jet, price: 0.1, cpus: 16, memory: 64, accelerators: 'Jetson:4'}"
+    (tmp_path / ".skywright.yaml").write_text(f"prices: {{machines: [{machine}]}}\n")
+    _, _, err = answer(capsys, "explain", str(task))
+    assert "ssh jet $0.1/h" in err
+    assert "`prices.machines`" not in err
+    found = data(capsys, "explain", str(task), "--all-clouds")
+    assert found["placements"][0]["offer"]["instance_type"] == "jet"
