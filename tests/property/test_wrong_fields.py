@@ -41,7 +41,7 @@ def test_one_mistake_is_one_problem_at_its_place(kind: str) -> None:
         shown, hidden, _ = problem.place.text.partition("…")
         assert lines[0].startswith(shown) if hidden else shown == lines[0], (case, problem)
         assert bool(hidden) is (case.path[0] == "secrets" and '{"%%"' in case.text), (case, problem)
-        named = str(case.path[-1]) in problem.message or "`%%`" in problem.message
+        named = any(f"`{name}`" in problem.message for name in (case.path[-1], "%%", "/data"))
         assert named or problem.hint or kind == "wrong-type", (case, problem)
 
 
