@@ -71,7 +71,9 @@ def run(values: Any) -> int:
         command.append("--soak")
     if values.keyword:
         command += ["-k", values.keyword]
-    code = subprocess.run([*command, *values.rest], cwd=ROOT).returncode
+    # Hundreds of operations import a cloud's SDK: compiled once it takes a quarter of the time.
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    code = subprocess.run([*command, *values.rest], cwd=ROOT, env=env).returncode
     if code:
         failed.append(f"pytest (exit {code})")
     seconds = time.monotonic() - begun
