@@ -86,7 +86,8 @@ class NodeFacts:
 
     `node` is the id that the stack exports for its rank. `alive`: it runs or is about to; `stopped`: it exists and
     can be started again. `created` is an RFC 3339 time. `resource` is the id of what makes it again by itself, where
-    that and not the node stands in the stack's state.
+    that and not the node stands in the stack's state. `public` is
+    an address that everybody reaches.
     """
 
     node: str
@@ -100,6 +101,7 @@ class NodeFacts:
     region: str | None = None
     stopped: bool = False
     resource: str | None = None
+    public: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

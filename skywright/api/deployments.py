@@ -200,28 +200,47 @@ def down(cluster_name: str, purge: bool = False) -> None:
 
 
 def stop(cluster_name: str) -> None:
-    """Stop the nodes of a deployment, their disks stay.
+    """Stop the nodes of a deployment, whose disks stay; return when they rest. Unfinished runs are cancelled.
 
-    Raises Problems cloud/cannot-stop: no cloud that runs from here can do it yet; control/no-such-deployment.
+    Raises Problems cloud/cannot-stop where the cloud cannot, control/no-such-deployment, control/not-up.
     """
-    raise Problems(_cannot_stop(cluster_name, "stopped"))
+    _rest(cluster_name, stops=True)
 
 
 def start(cluster_name: str) -> None:
-    """Start the stopped nodes of a deployment. Raises Problems as `stop` does."""
-    raise Problems(_cannot_stop(cluster_name, "started again"))
+    """Start the stopped nodes of a deployment, and return when they are there. Raises Problems as `stop` does."""
+    _rest(cluster_name, stops=False)
+
+
+def _rest(name: str, *, stops: bool) -> None:
+    from skywright.cli.launch import timeline_end
+    from skywright.cli.stop import is_done, wait
+
+    client = _needed(name)
+    after = timeline_end(client, name)
+    (client.stop if stops else client.start)(name)
+    ended = wait(client, name, after, stops=stops, show=lambda event: None)
+    if not is_done(ended, stops=stops):
+        problem = ended["problem"]
+        says = f"`{name}` could not be {'stopped' if stops else 'started'}"
+        raise Problems(Problem.of(problem) if problem else Problem("engine/failed", says))
 
 
 def endpoints(cluster_name: str, port: int | str | None = None) -> dict[int, str]:
-    """Port -> address, of the ports that a deployment opens: none, as long as tasks with ports are refused.
+    """Port -> `address:port` of the first node, for each port that the deployment opens, or for `port` alone.
 
-    Raises Problems control/no-such-deployment, and plan/not-runnable-yet when a `port` is asked for.
+    Raises Problems control/no-such-deployment, and control/no-such-port for a `port` that is not open.
     """
-    _needed(cluster_name).deployment(cluster_name)
-    if port is not None:
-        says = f"port {port} of `{cluster_name}` is not open: ports are not opened yet"
-        raise Problems(Problem("plan/not-runnable-yet", says))
-    return {}
+    from skywright.cli.ssh import covered
+
+    rows = [row for row in _needed(cluster_name).endpoints(cluster_name) if row["rank"] == 0]
+    found = {number: f"{row['address']}:{number}" for row in rows for number in covered(row["port"])}
+    if port is None:
+        return found
+    if int(port) not in found:
+        says = f"`{cluster_name}` does not open port {port}"
+        raise Problems(Problem("control/no-such-port", says, hint="`ports` of the task opens it"))
+    return {int(port): found[int(port)]}
 
 
 def cost_report(days: float | None = None) -> list[Cost]:
@@ -235,12 +254,6 @@ def cost_report(days: float | None = None) -> list[Cost]:
         "list[Cost]",
         [row for row in rows if days is None or (row["ended"] or now) >= now - days * 86400],
     )
-
-
-def _cannot_stop(name: str, what: str) -> Problem:
-    where = _needed(name).deployment(name)["where"]
-    hint = f"`sky.down({name!r})` removes it; a checkpoint folder is kept"
-    return Problem("cloud/cannot-stop", f"nodes on {where} cannot be {what}", hint=hint)
 
 
 def _chosen(name: str, numbers: Sequence[int] | None) -> list[Run]:

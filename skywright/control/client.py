@@ -136,6 +136,27 @@ class Client:
         keys = {name: os.environ[name] for name in KEYS if name in os.environ}
         return self._object("POST", _path(name, "down"), {"purge": purge, "env": {**keys, **_places()}})
 
+    def stop(self, name: str) -> Data:
+        """Begin to stop the nodes of a deployment; `follow` it until its state is stopped, or `wanted` is up again.
+
+        Raises Problems cloud/cannot-stop, control/not-up.
+        """
+        return self._object("POST", _path(name, "stop"), {})
+
+    def start(self, name: str) -> Data:
+        """Begin to start stopped nodes; `follow` it until its state is idle. Problems as of `stop`."""
+        return self._object("POST", _path(name, "start"), {})
+
+    def access(self, name: str, ranks: list[int] | None = None) -> list[Data]:
+        """How to reach nodes (None: all): rows of {rank, node, address, access}. Problems cloud/no-access."""
+        found: list[Data] = self._data("POST", _path(name, "access"), {"ranks": ranks}, timeout_s=120)
+        return found
+
+    def endpoints(self, name: str) -> list[Data]:
+        """Where opened ports are: rows of {rank, port, address, public}; empty when the task opens none."""
+        found: list[Data] = self._data("GET", _path(name, "endpoints"), timeout_s=120)
+        return found
+
     def chaos(self, name: str, kind: str, rank: int = 0, notice_s: float | None = None) -> Data:
         """Break something: preempt, kill, kill-agent, kill-operation."""
         asked = {"kind": kind, "rank": rank, "notice_s": notice_s}

@@ -9,13 +9,19 @@ from skywright.control.rows import Deployment, Node
 
 
 def spent(control: Control, deployment: Deployment) -> float:
-    """USD so far: each node at its own price, whatever place it was in."""
+    """USD so far: each node at its own price, whatever place it was in, and without the time it was stopped."""
     now = control.clock.now()
     share = share_of(deployment)
     return sum(
-        max(0.0, (node.gone or now) - node.created) * (share if node.hourly is None else node.hourly) / 3600
+        _seconds(node, now) * (share if node.hourly is None else node.hourly) / 3600
         for node in control.store.find(Node, uid=deployment.uid)
     )
+
+
+def _seconds(node: Node, now: float) -> float:
+    until = node.gone or now
+    resting = (node.paused_s or 0.0) + (max(0.0, until - node.stopped) if node.stopped else 0.0)
+    return max(0.0, until - node.created - resting)
 
 
 def share_of(deployment: Deployment) -> float:

@@ -8,7 +8,18 @@ import time
 from typing import Any
 
 from compiler.problem import Problem, Problems
-from skywright.control import breaker, clouds, delivery, failover, gang, leaving, loss, operations, words
+from skywright.control import (
+    breaker,
+    clouds,
+    delivery,
+    failover,
+    gang,
+    leaving,
+    loss,
+    operations,
+    stopping,
+    words,
+)
 from skywright.control.context import WORK, Control
 from skywright.control.cost import share_of
 from skywright.control.desired import current_run
@@ -32,9 +43,13 @@ async def step(control: Control, uid: str) -> None:
     if deployment.stage in ("provisioning", "up"):
         await loss.watch(control, deployment)
         deployment = _read(control, uid)
+    if operation is None and await stopping.step(control, deployment):
+        return
     if operation is None and deployment.wanted == "up":
         await _deliver(control, deployment)
     gang.step(control, deployment)
+    if deployment.wanted == "stopped":
+        return
     if deployment.wanted == "gone":
         await leaving.step(control, deployment, operation)
     elif operation is None:
@@ -303,18 +318,15 @@ def _put_old_checkpoints_aside(control: Control, deployment: Deployment) -> None
 
 def _rest(control: Control, deployment: Deployment) -> None:
     """Remove a deployment that has had nothing to do for its time."""
-    if (
-        deployment.keep
-        or deployment.idle_s is None
-        or deployment.wanted == "gone"
-        or deployment.stage != "up"
-    ):
+    if deployment.keep or deployment.idle_s is None or deployment.wanted != "up" or deployment.stage != "up":
         return
     if deployment.idle_since is None or current_run(control, deployment.uid) is not None:
         return
     idle = control.clock.now() - deployment.idle_since
     if idle < deployment.idle_s or (deployment.retry_at or 0) > control.clock.now():
         return
-    if control.store.change(deployment, when={"wanted": "up"}, wanted="gone", leaving=control.clock.now()):
-        control.tell(deployment, "step", f"idle for {words.duration(idle)}: removing it", autostop=True)
+    stops = not deployment.stop_down and stopping.can_stop(control, deployment)
+    wanted, doing = ("stopped", "stopping") if stops else ("gone", "removing")
+    if control.store.change(deployment, when={"wanted": "up"}, wanted=wanted, leaving=control.clock.now()):
+        control.tell(deployment, "step", f"idle for {words.duration(idle)}: {doing} it", autostop=True)
         control.bell.ring(WORK)

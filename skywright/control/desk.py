@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from compiler.problem import Problem, Problems
 from compiler.spec import StackSpec
-from skywright.control import clouds, delivery, failover, operations, words
+from skywright.control import clouds, delivery, failover, operations, stopping, words
 from skywright.control.context import WORK, Control
 from skywright.control.desired import secrets_scope
 from skywright.control.gang import end
@@ -107,6 +106,8 @@ def _reuse(control: Control, row: Deployment, order: Order) -> Deployment:
         "stop_down": order.down,
         "retry": order.retry,
         "tries": failover.close_round(row),
+        "wanted": "up",
+        "leaving": None,
     }
     if row.stage == "failed":
         changes["stage"] = "pending"
@@ -164,7 +165,7 @@ def _may_reuse(row: Deployment, order: Order, nothing: bool) -> None:
             )
         )
     if row.wanted == "gone":
-        raise Problems(_being_removed(row))
+        raise Problems(being_removed(row))
     if not nothing and (row.cloud, row.spec.get("region")) != (order.spec.cloud, order.spec.region):
         raise Problems(
             Problem(
@@ -175,7 +176,7 @@ def _may_reuse(row: Deployment, order: Order, nothing: bool) -> None:
         )
 
 
-def _being_removed(row: Deployment) -> Problem:
+def being_removed(row: Deployment) -> Problem:
     return Problem(
         "lock/being-removed",
         f"`{row.name}` is being removed",
@@ -190,9 +191,12 @@ def execute(control: Control, name: str, order: RunOrder) -> dict[str, Any]:
     row = living(control, name)
     again = f"`skywright launch -c {name} FILE`"
     if row.wanted == "gone":
-        raise Problems(_being_removed(row))
+        raise Problems(being_removed(row))
     if row.stage == "failed":
         raise Problems(Problem("control/not-up", f"`{name}` has no nodes", hint=f"{again} makes them"))
+    if row.wanted == "stopped":
+        hint = f"`skywright start {name}`"
+        raise Problems(Problem("control/not-up", f"`{name}` is stopped", hint=hint))
     if order.body["num_nodes"] > row.nodes_wanted:
         raise Problems(
             Problem(
@@ -311,7 +315,7 @@ def autostop(control: Control, name: str, idle_s: float | None, down: bool) -> d
         retry_at=None if row.problem is None else row.retry_at,
     )
     control.bell.ring(WORK, row.uid)
-    return {"idle_s": idle_s, "down": True}
+    return {"idle_s": idle_s, "down": down or not stopping.can_stop(control, row)}
 
 
 def down(control: Control, name: str, purge: bool, env: Mapping[str, str]) -> dict[str, Any]:
@@ -332,24 +336,6 @@ def down(control: Control, name: str, purge: bool, env: Mapping[str, str]) -> di
         stop_runs(control, row, None, "the deployment is being removed")
     control.bell.ring(WORK, row.uid)
     return {"name": name}
-
-
-async def login(control: Control, name: str, env: Mapping[str, str]) -> dict[str, Any]:
-    """Renew the credentials of a deployment once its cloud has accepted them; what waited for them goes on.
-
-    Raises Problems cloud/credentials, cloud/no-answer when they are no better: then the old ones stay.
-    """
-    row = living(control, name)
-    where = replace(clouds.place(control, row), env=env)
-    if not clouds.is_here(control.cloud(row.cloud)):
-        await clouds.ask(control, where, "inventory", row.project)
-    with control.store.together():
-        operations.renew_env(control, row.uid, env)
-        control.refusals.pop(row.uid, None)
-        clouds.unlock(control, row)
-        control.tell(row, "step", f"the credentials of {name} were renewed")
-    control.bell.ring(WORK, row.uid)
-    return {"name": name, "cloud": row.cloud}
 
 
 def _locked_out(control: Control, row: Deployment) -> bool:

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from compiler.problem import Problem, Problems
-from skywright.control import VERSION, clouds, cost, desk, loss, losses, strays, view
+from skywright.control import VERSION, clouds, cost, desk, loss, losses, machines, strays, view
 from skywright.control.chaos import strike
 from skywright.control.context import WORK, Control
 from skywright.control.http import bearer, control_of, data, stream
@@ -240,9 +240,29 @@ async def orphans(request: Request) -> Response:
     return JSONResponse(await strays.orphans(control_of(request), bool(asked.get("delete")), _env(asked)))
 
 
+async def rest(request: Request) -> Response:
+    return JSONResponse(machines.stop(control_of(request), request.path_params["name"]))
+
+
+async def start(request: Request) -> Response:
+    return JSONResponse(machines.start(control_of(request), request.path_params["name"]))
+
+
+async def access(request: Request) -> Response:
+    asked = await data(request, ORDER_BYTES)
+    ranks = asked.get("ranks")
+    if ranks is not None and not (isinstance(ranks, list) and all(isinstance(one, int) for one in ranks)):
+        raise HTTPException(400, "ranks are numbers")
+    return JSONResponse(await machines.access(control_of(request), request.path_params["name"], ranks))
+
+
+async def endpoints(request: Request) -> Response:
+    return JSONResponse(await machines.endpoints(control_of(request), request.path_params["name"]))
+
+
 async def login(request: Request) -> Response:
     env = _env(await data(request, ORDER_BYTES))
-    return JSONResponse(await desk.login(control_of(request), request.path_params["name"], env))
+    return JSONResponse(await machines.login(control_of(request), request.path_params["name"], env))
 
 
 def _env(asked: Mapping[str, Any]) -> dict[str, str]:
@@ -281,6 +301,10 @@ ROUTES = [
     _route("/v1/deployments/{name}/down", down, "POST"),
     _route("/v1/deployments/{name}/chaos", chaos, "POST"),
     _route("/v1/deployments/{name}/login", login, "POST"),
+    _route("/v1/deployments/{name}/access", access, "POST"),
+    _route("/v1/deployments/{name}/endpoints", endpoints, "GET"),
+    _route("/v1/deployments/{name}/stop", rest, "POST"),
+    _route("/v1/deployments/{name}/start", start, "POST"),
     _route("/v1/cost", costs, "GET"),
     _route("/v1/losses", recent_losses, "GET"),
     _route("/v1/orphans", orphans, "POST"),

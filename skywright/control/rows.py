@@ -24,7 +24,8 @@ class Row:
 class Deployment(Row):
     """A named set of nodes. Times are seconds since 1970.
 
-    `wanted` is `up` or `gone`; `stage` is how far we are: pending, provisioning, up, removing, failed, gone.
+    `wanted` is `up`, `stopped` or `gone`; `stage` is how far we are: pending, provisioning, up, removing, failed, gone,
+    and stopping.py's.
     `digest` belongs to `spec`, `applied` is the digest that the last successful `up` had; `leaving` is when `wanted`
     became `gone`. `task` is the redacted task of the newest launch, `before` what a change that is not applied yet
     found: it is put back when that change is refused. `choices`, `tries`, `outgoing` and `move` are failover.py's,
@@ -78,8 +79,8 @@ class Deployment(Row):
 
 @dataclass(frozen=True, slots=True)
 class Node(Row):
-    """One machine. `state`: starting, up, noticed, drained, lost, moved, gone. A node with `revoked` (why) stays out
-    for ever. `hourly` is its own price in USD.
+    """One machine. `state`: starting, up, noticed, drained, lost, moved, stopped, gone. A node with `revoked` (why)
+    stays out for ever. `hourly` is its own price in USD; it cost nothing since `stopped`, and for `paused_s` before.
 
     `version` and `desired` are the number and digest of the newest desired state; `acked` the highest event such
     that it and all before it are stored.
@@ -105,6 +106,8 @@ class Node(Row):
     desired: str = ""
     acked: int = 0
     hourly: float | None = None
+    stopped: float | None = None
+    paused_s: float | None = None
 
     @property
     def label(self) -> str:

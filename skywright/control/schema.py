@@ -69,5 +69,10 @@ THIRD = (
 
 FOURTH = ("ALTER TABLE deployments ADD COLUMN delivered TEXT",)
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, SECOND, THIRD, FOURTH)
+FIFTH = (
+    "ALTER TABLE nodes ADD COLUMN stopped DOUBLE PRECISION",
+    "ALTER TABLE nodes ADD COLUMN paused_s DOUBLE PRECISION",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, SECOND, THIRD, FOURTH, FIFTH)
 """Step n leads from schema version n to n + 1. A step that was released is never changed: add another."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from skywright.control import stopping
 from skywright.control.context import Control
 from skywright.control.cost import spent
 from skywright.control.progress import kept_folder, measure, shown
@@ -18,6 +19,7 @@ def deployment(control: Control, row: Deployment, *, measured: bool = False) -> 
     newest = turn or control.store.first(Run, order="-ended -run", uid=row.uid)
     last = control.store.first(Event, order="-seq", uid=row.uid)
     idle = row.idle_since is not None and turn is None and row.ended is None and row.stage == "up"
+    down = row.stop_down or not stopping.can_stop(control, row)
     blocked = row.blocked or (control.full if row.ended is None else None)
     return {
         "name": row.name,
@@ -34,13 +36,12 @@ def deployment(control: Control, row: Deployment, *, measured: bool = False) -> 
         "nodes_wanted": row.nodes_wanted,
         "spec": row.spec,
         "task": row.task,
-        "hourly": row.hourly,
+        "hourly": 0.0 if row.stage == "stopped" else row.hourly,
         "spent": spent(control, row),
         "created": row.created,
         "up_s": (row.ended or now) - row.up_since if row.up_since else 0.0,
         "idle_s": now - row.idle_since if idle and row.idle_since is not None else None,
-        # Control gives nodes back by removing them: no cloud of ours stops one.
-        "autostop": None if row.keep or row.idle_s is None else {"idle_s": row.idle_s, "down": True},
+        "autostop": None if row.keep or row.idle_s is None else {"idle_s": row.idle_s, "down": down},
         "blocked": blocked,
         "last_event": {"at": last.at, "text": last.text} if last else None,
         "problem": row.problem,
@@ -59,6 +60,8 @@ def state(row: Deployment, nodes: list[Node], turn: Run | None, blocked: str | N
         return "removing"
     if blocked:
         return "blocked"
+    if row.wanted == "stopped" or row.stage in stopping.RESTING:
+        return {"stopped": "stopped", "starting": "provisioning"}.get(row.stage, "stopping")
     if row.stage == "pending":
         return "pending"
     if row.stage == "provisioning":

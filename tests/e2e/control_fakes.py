@@ -10,19 +10,20 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
-from compiler.offer import Market
+from compiler.offer import Capability, Market
 from compiler.problem import Problem, Problems
 from compiler.spec import StackSpec
 from skywright.control.app import application
 from skywright.control.client import Client
 from skywright.control.context import Control
 from skywright.control.server import Server, bind
-from stacks.cloud import ANYWHERE, Failure, NodeFacts, Scope
+from stacks.cloud import ANYWHERE, Access, Failure, NodeFacts, Scope
 from stacks.operate import Kind, Request
 from stacks.process import Identity
 
@@ -58,6 +59,7 @@ class FakeCloud:
     NAME = "local"
     ENV: tuple[str, ...] = ()
     EXTRA = None
+    CAPABILITIES = frozenset({Capability.SPOT, Capability.MULTI_NODE})
 
     def __init__(self) -> None:
         self.nodes: dict[str, NodeFacts] = {}
@@ -66,6 +68,8 @@ class FakeCloud:
         self.alive: dict[str, bool] = {}
         self.key: str | None = None
         """The credentials that it accepts, when it is one that wants some."""
+        self.agent: Callable[[str, int], FakeAgent]
+        self.unstoppable = False
         self.secrets: list[tuple[str, dict[str, str]]] = []
         """What was written into its secret store: stack and values."""
         self.held: dict[str, asyncio.Event] = {}
@@ -108,6 +112,31 @@ class FakeCloud:
         else:
             self.agents[node].notice(notice_s)
 
+    def stop(self, nodes: tuple[str, ...], scope: Scope = ANYWHERE) -> None:
+        if self.unstoppable:
+            raise Problems(Problem("cloud/cannot-stop", "spot cannot be stopped"))
+        for node in nodes:
+            self.nodes[node] = replace(self.nodes[node], alive=False, stopped=True)
+            if agent := self.agents[node]:
+                agent.die()
+
+    def start(self, nodes: tuple[str, ...], scope: Scope = ANYWHERE) -> None:
+        for node in nodes:
+            facts = self.nodes.get(node)
+            if facts and not facts.alive:
+                self.nodes[node] = replace(facts, alive=True, stopped=False)
+                before = self.agents[node]
+                self.agents[node] = self.agent(node, facts.rank)
+                self.agents[node].seq, self.agents[node].setups = (
+                    before.seq,
+                    before.setups,
+                )  # its journal stays
+                self.agents[node].start()
+
+    def access(self, node: str, scope: Scope = ANYWHERE) -> Access:
+        forward = ("forward", node, "{port}", "{local}")
+        return Access(("shell", node, scope.region or ""), forward, f"proxy {node}", "me")
+
     def sort(self, error: str) -> Failure:
         return Failure.OTHER
 
@@ -128,6 +157,7 @@ class FakeOperations:
 
     def __init__(self, cloud: FakeCloud, agent: Callable[[str, int], FakeAgent]) -> None:
         self.cloud, self._agent = cloud, agent
+        cloud.agent = agent
         self.requests: list[Request] = []
         self.problems: list[Problem] = []
         """What the next operations fail with."""

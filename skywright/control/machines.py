@@ -1,0 +1,94 @@
+"""What people can ask for of a deployment's machines: to stop, start and reach them, with renewed credentials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from compiler.codec import encode
+from compiler.problem import Problem, Problems
+from skywright.control import clouds, operations, stopping
+from skywright.control.context import WORK, Control
+from skywright.control.desk import being_removed, living, stop_runs
+from skywright.control.rows import Node
+from stacks.cloud import Access
+
+
+def stop(control: Control, name: str) -> dict[str, Any]:
+    """Stop the nodes of a deployment; unfinished runs end first. Problems cloud/cannot-stop, control/not-up."""
+    row = living(control, name)
+    if row.wanted == "gone":
+        raise Problems(being_removed(row))
+    stopping.refuse_unless_able(control, row)
+    with control.store.together():
+        if row.wanted != "stopped":
+            control.store.change(row, wanted="stopped", leaving=None, problem=None, retry_at=None)
+            control.tell(row, "step", f"{name} is being stopped")
+        stop_runs(control, row, None, "the deployment is being stopped")
+    control.bell.ring(WORK, row.uid)
+    return {"name": name}
+
+
+def start(control: Control, name: str) -> dict[str, Any]:
+    """Start stopped nodes again. Problems cloud/cannot-stop, control/not-up."""
+    row = living(control, name)
+    if row.wanted == "gone":
+        raise Problems(being_removed(row))
+    stopping.refuse_unless_able(control, row)
+    control.store.change(row, wanted="up", leaving=None, problem=None, retry_at=None)
+    control.bell.ring(WORK, row.uid)
+    return {"name": name}
+
+
+async def login(control: Control, name: str, env: Mapping[str, str]) -> dict[str, Any]:
+    """Renew the credentials of a deployment once its cloud has accepted them; what waited for them goes on.
+
+    Raises Problems cloud/credentials, cloud/no-answer when they are no better: then the old ones stay.
+    """
+    row = living(control, name)
+    where = replace(clouds.place(control, row), env=env)
+    if not clouds.is_here(control.cloud(row.cloud)):
+        await clouds.ask(control, where, "inventory", row.project)
+    with control.store.together():
+        operations.renew_env(control, row.uid, env)
+        control.refusals.pop(row.uid, None)
+        clouds.unlock(control, row)
+        control.tell(row, "step", f"the credentials of {name} were renewed")
+    control.bell.ring(WORK, row.uid)
+    return {"name": name, "cloud": row.cloud}
+
+
+async def endpoints(control: Control, name: str) -> list[dict[str, Any]]:
+    """Where the opened ports are: rows of {rank, port, address, public}, ports as the task says them (`8000-8010`)."""
+    row = living(control, name)
+    ports = row.spec.get("ports", ())
+    if not ports:
+        return []
+    known = {node.node for node in control.store.find(Node, uid=row.uid, revoked=None)}
+    facts = [one for one in await clouds.inventory(control, row) if one.node in known]
+    return [
+        {"rank": one.rank, "port": port, "address": one.public or one.address, "public": bool(one.public)}
+        for one in sorted(facts, key=lambda one: one.rank)
+        for port in ports
+    ]
+
+
+async def access(control: Control, name: str, ranks: list[int] | None) -> list[dict[str, Any]]:
+    """How a person reaches nodes (all of them when `ranks` is None): rows of {rank, node, address, access}.
+
+    Raises Problems cloud/no-access where the cloud has no way, control/no-such-rank.
+    """
+    row = living(control, name)
+    nodes = {node.rank: node for node in control.store.find(Node, order="rank", uid=row.uid, revoked=None)}
+    found = []
+    for rank in sorted(nodes) if ranks is None else ranks:
+        if rank not in nodes:
+            hint = f"`skywright status {name}` shows its nodes"
+            raise Problems(
+                Problem("control/no-such-rank", f"`{name}` has no node of rank {rank} now", hint=hint)
+            )
+        node = nodes[rank]
+        way: Access = await clouds.ask(control, clouds.place(control, row), "access", node.node)
+        found.append({"rank": rank, "node": node.node, "address": node.address, "access": encode(way)})
+    return found
