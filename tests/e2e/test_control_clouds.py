@@ -23,6 +23,11 @@ def house(tmp_path: Path) -> Iterator[House]:
     made.end()
 
 
+def runs(client: Client, name: str = "hello") -> bool:
+    """Does every rank run, and has said so?"""
+    return all(rank["phase"] == "running" for rank in client.runs(name)[0]["ranks"] or [{"phase": None}])
+
+
 def state(client: Client, name: str = "hello") -> str:
     return str(client.deployment(name)["state"])
 
@@ -30,7 +35,7 @@ def state(client: Client, name: str = "hello") -> str:
 def running(house: House, client: Client, name: str = "hello") -> None:
     house.scripts[0] = lambda _: None
     client.launch(order(name, env=OLD))
-    until(lambda: state(client, name) == "running", "it runs")
+    until(lambda: runs(client, name), "it runs")
 
 
 def expire(house: House, client: Client) -> None:
@@ -160,7 +165,7 @@ def test_secrets_follow_to_another_region(house: House) -> None:
     house.scripts[0] = lambda run: 0 if run["cluster_info"]["zone"] == "eu-a" else None
     client = house.open()
     client.launch(order(zones=("us-a", "eu-a"), env=OLD, secrets={"TOKEN": "one"}))
-    until(lambda: client.runs("hello")[0]["status"] == "RUNNING", "it runs")
+    until(lambda: runs(client), "it runs")
     house.operations.full = {"us-a": 0}
     client.chaos("hello", "kill", 0)
     house.clock.ahead += 31

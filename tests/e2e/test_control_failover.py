@@ -23,6 +23,11 @@ def house(tmp_path: Path) -> Iterator[House]:
     made.end()
 
 
+def runs(client: Client, name: str = "hello") -> bool:
+    """Does every rank run, and has said so?"""
+    return all(rank["phase"] == "running" for rank in client.runs(name)[0]["ranks"] or [{"phase": None}])
+
+
 def ended(client: Client) -> dict[str, Any]:
     until(lambda: client.runs("hello")[0]["ended"], "the run ends")
     return client.runs("hello")[0]
@@ -130,7 +135,7 @@ def test_a_gang_moves_to_another_region_when_its_own_has_nothing_left(house: Hou
     house.scripts = {0: script, 1: script}
     client = house.open()
     client.launch(order(nodes=2, zones=("us-a", "eu-a")))
-    until(lambda: client.runs("hello")[0]["status"] == "RUNNING", "it runs")
+    until(lambda: runs(client), "it runs")
     old = house.agent("hello", 0)
     house.operations.full = {"us-a": 0}
     client.chaos("hello", "kill", 1)
@@ -155,7 +160,7 @@ def test_a_single_node_that_is_lost_goes_where_there_is_room(house: House) -> No
     house.scripts[0] = lambda run: 0 if run["cluster_info"]["zone"] == "us-b" else None
     client = house.open()
     client.launch(order(zones=("us-a", "eu-a", "us-b")))
-    until(lambda: client.runs("hello")[0]["status"] == "RUNNING", "it runs")
+    until(lambda: runs(client), "it runs")
     house.operations.full = {"us-a": 0, "eu-a": 0}
     client.chaos("hello", "kill", 0)
     house.clock.ahead += 31
@@ -188,7 +193,7 @@ def test_down_in_the_middle_leaves_nothing_in_either_place(house: House) -> None
     house.scripts = {rank: (lambda _: None) for rank in range(2)}
     client = house.open()
     client.launch(order(nodes=2, zones=("us-a", "eu-a")))
-    until(lambda: client.runs("hello")[0]["status"] == "RUNNING", "it runs")
+    until(lambda: runs(client), "it runs")
     house.operations.full = {"us-a": 0}
     client.chaos("hello", "kill", 1)
     house.clock.ahead += 31
@@ -207,7 +212,7 @@ def test_what_each_place_cost_is_added_up(house: House) -> None:
     house.scripts[0] = lambda run: 0 if run["cluster_info"]["zone"] == "eu-a" else None
     client = house.open()
     client.launch(order(zones=("free-a", "eu-a"), keep=True))
-    until(lambda: client.runs("hello")[0]["status"] == "RUNNING", "it runs")
+    until(lambda: runs(client), "it runs")
     house.clock.ahead += 3600
     house.operations.full = {"free-a": 0}
     client.chaos("hello", "kill", 0)
