@@ -25,7 +25,7 @@ def say(text: str) -> None:
     """To the console log, which the cloud shows without a way into the machine."""
     for name in ("/dev/console", "/dev/stderr"):
         try:
-            with open(name, "w") as file:
+            with open(name, "a") as file:
                 file.write("skywright: %s\n" % text)
         except OSError:
             pass

@@ -250,6 +250,7 @@ class Metal:
         states = {one["InstanceId"]: one for one in _instances(self._ec2)}
         for node in list(self.machines):
             machine = self.machines[node]
+            machine.facts = states.get(node, machine.facts)
             if states.get(node, {}).get("State", {}).get("Name") != "running":
                 self._take_down(node)
             elif (machine.root / FALLEN).exists():
