@@ -150,7 +150,7 @@ def inside(answer: str, exists: Exists = os.path.lexists) -> Optional[Inside]:
         return None
     pairs = (item.partition("=") for item in data["Config"].get("Env") or ())
     environment = {one: value for one, equals, value in pairs if equals and one != "HOME"}
-    bash = next((path for path in SHELLS if exists(f"/proc/{pid}/root{path}")), "")
+    bash = next((path for path in SHELLS if exists(os.path.join("/proc", str(pid), "root") + path)), "")
     return Inside(pid, environment, bash)
 
 

@@ -16,6 +16,7 @@ from runtime import container
 
 ENGINE = Path(__file__).with_name("engine_standin.py")
 IMAGE = "ghcr.io/lab/train:1"
+AGENT_RUNS = "/var/lib/skywright/agent/runs"
 
 
 @pytest.fixture
@@ -49,13 +50,7 @@ def test_the_command_lines_of_both_engines():
     ]
     mounts = [
         word
-        for place in (
-            "/data/a,b",
-            "/kept",
-            "/root/ckpt",
-            "/root/sky_workdir",
-            "/var/lib/skywright/agent/runs",
-        )
+        for place in ("/data/a,b", "/home/ann/ckpt", "/home/ann/sky_workdir", "/kept", AGENT_RUNS)
         for word in (
             "--mount",
             f"type=bind,source={place},target={place}"
