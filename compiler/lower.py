@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
 from compiler.plan import Placement
-from compiler.spec import Given, StackSpec
+from compiler.spec import Given, StackSpec, digest
 from compiler.task import Requirements, Task
 
 
 def stack_name(name: str, cloud: str, region: str | None) -> str:
-    """`train-aws-us-west-2`, `hello-local`: Pulumi's name of a deployment's stack in one place."""
-    return "-".join(part for part in (name, cloud, region) if part)
+    """`train-aws-us-west-2`, `hello-local`: Pulumi's name of a deployment's stack in one place.
+
+    Contexts of Kubernetes may be called anything (`arn:aws:eks:...:cluster/ml`): what Pulumi does not take in a name
+    is left out, and a mark of the whole added.
+    """
+    place = region and re.sub(r"[^A-Za-z0-9._-]+", "-", region).strip("-")
+    if place != region:
+        place = f"{place}-{digest(region)[:6]}"
+    return "-".join(part for part in (name, cloud, place) if part)
 
 
 GANG_DEADMAN_S, SINGLE_DEADMAN_S = 600.0, 3600.0

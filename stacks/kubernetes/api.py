@@ -59,12 +59,17 @@ PERMISSIONS = (
 """All that is asked for in the namespace; docs/clouds/kubernetes.md has it as a Role."""
 
 
+def files() -> str:
+    """The kubeconfig, as it is named now: the client would go on with what was named when it was imported."""
+    return os.environ.get("KUBECONFIG") or "~/.kube/config"
+
+
 def contexts() -> tuple[tuple[str, ...], str | None]:
     """Names of the kubeconfig's contexts, and the current one; a pod's own identity counts as one."""
     from kubernetes import config
 
     try:
-        told: Any = config.list_kube_config_contexts()
+        told: Any = config.list_kube_config_contexts(config_file=files())
     except (config.ConfigException, OSError):
         inside = (HERE,) if (INSIDE / "token").exists() else ()
         return inside, inside[0] if inside else None
@@ -110,7 +115,9 @@ class Cluster:
                 self.namespace = namespace or (INSIDE / "namespace").read_text().strip()
             else:
                 settings = client.Configuration()
-                config.load_kube_config(context=context, client_configuration=settings, persist_config=False)
+                config.load_kube_config(
+                    files(), context=context, client_configuration=settings, persist_config=False
+                )
                 self.namespace = namespace or _namespace(context)
             self.host = str(settings.host)
             self.pool = _pool(settings)
@@ -293,6 +300,6 @@ def _configured() -> bool:
 def _namespace(context: str) -> str:
     from kubernetes import config
 
-    rows: Any = config.list_kube_config_contexts()[0]
+    rows: Any = config.list_kube_config_contexts(config_file=files())[0]
     named = {one["name"]: one["context"] for one in rows}
     return str(named.get(context, {}).get("namespace") or "default")

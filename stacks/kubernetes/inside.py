@@ -16,7 +16,9 @@ def run(node: api.Node, script: str) -> str:
 
     with api.speaking(node.context):
         settings = client.Configuration()
-        config.load_kube_config(context=node.context, client_configuration=settings, persist_config=False)
+        config.load_kube_config(
+            api.files(), context=node.context, client_configuration=settings, persist_config=False
+        )
         core = client.CoreV1Api(client.ApiClient(settings))
         try:
             said: str = stream(
