@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from compiler.problem import Problem, Problems
 from stacks.azure import names, session
 from stacks.cloud import Access, NodeFacts, Scope
 
-VERSION = {"api-version": "2024-07-01"}
+MACHINES, CARDS = "Microsoft.Compute/virtualMachines", "Microsoft.Network/networkInterfaces"
+VERSIONS = {MACHINES: "2024-07-01", CARDS: "2024-01-01"}
+VERSION = {"api-version": VERSIONS[MACHINES]}
 ALIVE = frozenset({"creating", "starting", "running", "updating"})
 KILL = "systemctl show -p MainPID --value skywright && systemctl kill -s KILL --kill-whom=main skywright"
 """Prints the agent's pid, then kills it; systemd starts it again."""
@@ -17,40 +20,59 @@ KILL = "systemctl show -p MainPID --value skywright && systemctl kill -s KILL --
 
 def inventory(project: str | None, scope: Scope) -> tuple[NodeFacts, ...]:
     """Of the subscription; a scope's region leaves out the others."""
-    found = []
-    for one in _listed(scope):
-        facts = _facts(one)
-        if facts and project in (None, facts.project) and scope.region in (None, facts.region):
-            found.append(facts)
-    return tuple(found)
+    ours = [one for one in _listed(scope, MACHINES) if _tagged(one, project)]
+    if not ours:
+        return ()
+    # Azure lists either what machines are or how they run, and their addresses with their interfaces.
+    running = {one["id"].lower(): one for one in _listed(scope, MACHINES, {"statusOnly": "true"})}
+    cards = {one["id"].lower(): one for one in _listed(scope, CARDS)}
+    found = [_facts(one, running.get(one["id"].lower()), cards) for one in ours]
+    return tuple(facts for facts in found if scope.region in (None, facts.region))
 
 
-def _listed(scope: Scope) -> Iterator[dict[str, Any]]:
-    path: str | None = (
-        f"/subscriptions/{session.subscription(scope)}/providers/Microsoft.Compute/virtualMachines"
-    )
-    query: dict[str, str] | None = {**VERSION, "statusOnly": "false", "$expand": "instanceView"}
+def _listed(scope: Scope, kind: str, more: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
+    path: str | None = f"/subscriptions/{session.subscription(scope)}/providers/{kind}"
+    query: dict[str, str] | None = {"api-version": VERSIONS[kind], **(more or {})}
     while path:
-        page = session.ask("GET", path, "listing virtual machines", query=query)
+        page = session.ask("GET", path, f"listing {kind.rpartition('/')[2]}", query=query)
         yield from page.get("value", ())
         following = page.get("nextLink")
-        path, query = (following.removeprefix(session.endpoint()), None) if following else (None, None)
+        path, query = (_path(following), None) if following else (None, None)
 
 
-def _facts(one: dict[str, Any]) -> NodeFacts | None:
+def _path(link: str) -> str:
+    """Of a link to the next page, whatever its host: the token is for the one that was asked."""
+    parts = urlsplit(link)
+    return f"{parts.path}?{parts.query}"
+
+
+def _tagged(one: Mapping[str, Any], project: str | None) -> bool:
+    """Is it a node of ours, of this project? Others may have a tag that only looks like ours."""
     tags = one.get("tags") or {}
-    try:
-        rank = int(tags[names.RANK])
-        project, deployment = tags[names.PROJECT], tags[names.DEPLOYMENT]
-    except (KeyError, ValueError):  # somebody else's, with a tag that only looks like ours
-        return None
-    state = _state(one)
+    rank, of = str(tags.get(names.RANK, "")), tags.get(names.PROJECT)
+    return rank.isdigit() and names.DEPLOYMENT in tags and of is not None and project in (None, of)
+
+
+def _address(one: Mapping[str, Any], cards: Mapping[str, Mapping[str, Any]]) -> str:
+    """In its network, of its first interface."""
+    for way in (one["properties"].get("networkProfile") or {}).get("networkInterfaces") or ():
+        card = cards.get(str(way.get("id", "")).lower(), {})
+        for row in (card.get("properties") or {}).get("ipConfigurations") or ():
+            if address := (row.get("properties") or {}).get("privateIPAddress"):
+                return str(address)
+    return ""
+
+
+def _facts(
+    one: Mapping[str, Any], runs: Mapping[str, Any] | None, cards: Mapping[str, Mapping[str, Any]]
+) -> NodeFacts:
+    tags, state = one["tags"], _state(one, runs)
     return NodeFacts(
         node=str(one["properties"]["vmId"]),
-        project=project,
-        deployment=deployment,
-        rank=rank,
-        address="",
+        project=tags[names.PROJECT],
+        deployment=tags[names.DEPLOYMENT],
+        rank=int(tags[names.RANK]),
+        address=_address(one, cards),
         alive=state in ALIVE,
         created=one["properties"].get("timeCreated", ""),
         stack=tags.get(names.STACK),
@@ -59,16 +81,18 @@ def _facts(one: dict[str, Any]) -> NodeFacts | None:
     )
 
 
-def _state(one: dict[str, Any]) -> str:
-    """Of the power: `running`, `deallocated`; before there is any, of its making."""
-    view = one["properties"].get("instanceView") or {}
+def _state(one: Mapping[str, Any], runs: Mapping[str, Any] | None) -> str:
+    """Of the power: `running`, `deallocated`; before there is any, and while it is deleted, of its making."""
+    making = str(one["properties"].get("provisioningState", "")).lower()
+    view = ((runs or {}).get("properties") or {}).get("instanceView") or {}
     codes = [str(row.get("code", "")) for row in view.get("statuses", ())]
     power = next((code.partition("/")[2] for code in codes if code.startswith("PowerState/")), None)
-    return power or str(one["properties"].get("provisioningState", "")).lower()
+    return making if making == "deleting" else power or making
 
 
 def _found(node: str, scope: Scope) -> dict[str, Any] | None:
-    return next((one for one in _listed(scope) if str(one["properties"]["vmId"]) == node), None)
+    listed = _listed(scope, MACHINES)
+    return next((one for one in listed if str(one["properties"]["vmId"]) == node), None)
 
 
 def _must_find(node: str, scope: Scope) -> dict[str, Any]:
@@ -85,7 +109,7 @@ def remove(node: str, scope: Scope) -> None:
     if found is not None:
         with session.unless_missing():
             query = {**VERSION, "forceDeletion": "true"}
-            session.ask("DELETE", found["id"], f"deleting {found['name']}", query=query)
+            session.ask("DELETE", found["id"], f"deleting {found['name']}", query=query, waits=True)
 
 
 def each(nodes: tuple[str, ...], verb: str, scope: Scope) -> None:
@@ -130,7 +154,8 @@ def kill_agent(node: str, scope: Scope) -> int:
     """Kill the agent's process; its pid. Raises Problems cloud/no-agent."""
     one = _must_find(node, scope)
     body = {"commandId": "RunShellScript", "script": [KILL]}
-    said = session.ask("POST", f"{one['id']}/runCommand", f"a command on {one['name']}", body, VERSION)
+    path, what = f"{one['id']}/runCommand", f"a command on {one['name']}"
+    said = session.ask("POST", path, what, body, VERSION, waits=True)
     text = "".join(str(row.get("message", "")) for row in said.get("value", ()))
     pid = next((word for word in text.split() if word.isdigit() and word != "0"), None)
     if pid is None:

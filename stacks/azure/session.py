@@ -5,21 +5,27 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from compiler.problem import Problem, Problems
+from stacks import answers
 from stacks.azure.failures import sort
 from stacks.cloud import Failure, Scope
 
 LOGIN = "`az login`, then `invoke login`"
 TIMEOUT_S = 20
+ACTION_S, PAUSE_S = 40.0, 5.0
+"""How long the end of an action is waited for, and between two looks at most."""
+
 MANAGEMENT = "https://management.azure.com"
 """Azure's own address; `ARM_RESOURCE_MANAGER_ENDPOINT` names another (national clouds, tests)."""
 
 _HINTS = {
     Failure.CREDENTIALS: "`invoke check azure` names what is missing",
+    Failure.NOT_FOUND: "`invoke check azure` says which subscription is asked",
     Failure.QUOTA: "ask Azure for more under Quotas, or allow other offers",
 }
 
@@ -58,8 +64,10 @@ def ask(
     query: Mapping[str, str] | None = None,
     resource: str = MANAGEMENT,
     address: str | None = None,
+    waits: bool = False,
 ) -> dict[str, Any]:
     """One call's answer; `what` says what was tried. `resource` is whom the token is for, `address` where it lies.
+    `waits`: what Azure has only taken on is followed to its end.
 
     Raises Problems `cloud/...`; 404 is cloud/not-found.
     """
@@ -69,11 +77,24 @@ def ask(
         token = _token(resource)
         url = (address or endpoint()) + path
         headers = {"Authorization": f"Bearer {token}"}
-        answer = requests.request(method, url, json=body, params=query, headers=headers, timeout=TIMEOUT_S)
+        with answers.patient(requests.Session()) as session:
+            answer = session.request(method, url, json=body, params=query, headers=headers, timeout=TIMEOUT_S)
+            if waits:
+                answer = _ended(session, answer, headers)
     if answer.status_code < 400:
-        found: dict[str, Any] = answer.json() if answer.content.strip() else {}
-        return found
+        return answers.data(answer, what)
+    if answer.status_code in answers.LATER:
+        raise Problems(answers.later(answer, what))
     raise Problems(_refused(what, answer.status_code, answer.text))
+
+
+def _ended(session: Any, answer: Any, headers: Mapping[str, str]) -> Any:
+    """The last answer of an action that Azure only took on: it says where to ask. One that lasts is left alone."""
+    until = time.monotonic() + ACTION_S
+    while answer.status_code == 202 and "Location" in answer.headers and time.monotonic() < until:
+        time.sleep(min(float(answer.headers.get("Retry-After") or 2), PAUSE_S))
+        answer = session.get(answer.headers["Location"], headers=headers, timeout=TIMEOUT_S)
+    return answer
 
 
 def _token(resource: str) -> str:
@@ -89,10 +110,12 @@ def _refused(what: str, status: int, text: str) -> Problem:
         error = json.loads(text)["error"]
         said = f"{error['code']}: {error['message']}"
     except (ValueError, KeyError, TypeError):
-        said = " ".join(text.split())[:300]
+        said = answers.brief(text)
     if status == 401:
         return Problem("cloud/credentials", f"{what}: {said}", hint=LOGIN)
     failure = Failure.NOT_FOUND if status == 404 else sort(said)
+    if status == 403 and failure is Failure.OTHER:
+        failure = Failure.CREDENTIALS
     code = "cloud/refused" if failure is Failure.OTHER else f"cloud/{failure.value}"
     return Problem(code, f"{what}: {said}", hint=_HINTS.get(failure))
 

@@ -38,12 +38,12 @@ def sweep(spec: StackSpec | Foundation, known: frozenset[str]) -> tuple[str, ...
                 continue
             with session.unless_missing():
                 what = f"removing {one['name']}"
-                session.ask("DELETE", one["id"], what, query={"api-version": version})
+                session.ask("DELETE", one["id"], what, query={"api-version": version}, waits=True)
             gone.append(f"{kind.rpartition('/')[2]} {one['name']}")
     ours = isinstance(spec, Foundation) or not spec.given.group
     if ours and group.lower() not in lower and not _held(group):
         with session.unless_missing():
-            session.ask("DELETE", group, f"removing {names.group(spec)}", query=GROUPS)
+            session.ask("DELETE", group, f"removing {names.group(spec)}", query=GROUPS, waits=True)
         gone.append(f"resource group {names.group(spec)}")
     return tuple(gone)
 

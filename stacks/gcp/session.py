@@ -8,25 +8,29 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from compiler.problem import Problem, Problems
+from stacks import answers
 from stacks.cloud import Failure, Scope
 from stacks.gcp.failures import sort
 
 LOGIN = "`gcloud auth application-default login`, then `invoke login`"
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 TIMEOUT_S = 20
+_GIVEN = "GOOGLE_OAUTH_ACCESS_TOKEN"
 
-SERVICES: Mapping[str, str] = {
-    "compute": "https://compute.googleapis.com/compute/v1/",
-    "secretmanager": "https://secretmanager.googleapis.com/v1/",
-    "iam": "https://iam.googleapis.com/v1/",
-    "storage": "https://storage.googleapis.com/storage/v1/",
-    "cloudresourcemanager": "https://cloudresourcemanager.googleapis.com/v1/",
+SERVICES: Mapping[str, tuple[str, str]] = {
+    "compute": ("https://compute.googleapis.com/compute/v1", ""),
+    "secretmanager": ("https://secretmanager.googleapis.com", "/v1"),
+    "iam": ("https://iam.googleapis.com", "/v1"),
+    "storage": ("https://storage.googleapis.com/storage/v1", ""),
+    "cloudresourcemanager": ("https://cloudresourcemanager.googleapis.com", "/v1"),
 }
-"""Service -> address; `CLOUDSDK_API_ENDPOINT_OVERRIDES_<SERVICE>` names another, as gcloud has it."""
+"""Service -> address, and what follows it; `CLOUDSDK_API_ENDPOINT_OVERRIDES_<SERVICE>` names another address, as
+gcloud has it."""
 
 _PROJECTS = ("GOOGLE_CLOUD_PROJECT", "GOOGLE_PROJECT", "CLOUDSDK_CORE_PROJECT", "GCLOUD_PROJECT")
 _HINTS = {
     Failure.CREDENTIALS: "`invoke check gcp` names what is missing",
+    Failure.NOT_FOUND: "`invoke check gcp` says which project is asked",
     Failure.QUOTA: "ask Google for more under IAM & Admin, Quotas, or allow other offers",
 }
 
@@ -54,17 +58,21 @@ def ask(
     method: str, service: str, path: str, what: str, body: Any = None, query: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
     """One call's answer; `what` says what was tried. Raises Problems `cloud/...`; 404 is cloud/not-found."""
-    override = os.environ.get(f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{service.upper()}")
-    url = (override or SERVICES[service]).rstrip("/") + "/" + path
+    own, version = SERVICES[service]
+    address = os.environ.get(f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{service.upper()}") or own
+    url = f"{address.rstrip('/')}{version}/{path}"
     with asking(what):
         from google.auth.transport.requests import AuthorizedSession
 
         credentials, _ = _credentials()
-        with AuthorizedSession(credentials) as session:
+        # A token that was given cannot be renewed: it is Google's own refusal that people are shown.
+        renewed = () if os.environ.get(_GIVEN) else (401,)
+        with answers.patient(AuthorizedSession(credentials, refresh_status_codes=renewed)) as session:
             answer = session.request(method, url, json=body, params=query, timeout=TIMEOUT_S)
     if answer.status_code < 400:
-        found: dict[str, Any] = answer.json() if answer.content else {}
-        return found
+        return answers.data(answer, what)
+    if answer.status_code in answers.LATER:
+        raise Problems(answers.later(answer, what))
     raise Problems(_refused(what, answer.status_code, answer.text))
 
 
@@ -73,7 +81,7 @@ def _credentials() -> tuple[Any, str | None]:
     import google.auth
     import google.oauth2.credentials
 
-    if token := os.environ.get("GOOGLE_OAUTH_ACCESS_TOKEN"):
+    if token := os.environ.get(_GIVEN):
         return google.oauth2.credentials.Credentials(token), None
     found: tuple[Any, str | None] = google.auth.default(scopes=list(SCOPES))
     return found
@@ -83,6 +91,8 @@ def _refused(what: str, status: int, text: str) -> Problem:
     failure = Failure.NOT_FOUND if status == 404 else sort(text)
     if status == 401:
         return Problem("cloud/credentials", f"{what}: {_brief(text)}", hint=LOGIN)
+    if status == 403 and failure is Failure.OTHER:
+        failure = Failure.CREDENTIALS
     code = "cloud/refused" if failure is Failure.OTHER else f"cloud/{failure.value}"
     return Problem(code, f"{what}: {_brief(text)}", hint=_HINTS.get(failure))
 
@@ -93,7 +103,7 @@ def _brief(text: str) -> str:
     try:
         return str(json.loads(text)["error"]["message"])
     except (ValueError, KeyError, TypeError):
-        return " ".join(text.split())[:300]
+        return answers.brief(text)
 
 
 @contextlib.contextmanager

@@ -16,11 +16,11 @@ def sweep(spec: StackSpec | Foundation, known: frozenset[str]) -> tuple[str, ...
     """What was deleted, for people. Nothing that the state knows is touched, and no bucket with something in it."""
     project = session.project(Scope.of(spec))
     found = _of_stack(spec, project) if isinstance(spec, StackSpec) else _of_foundation(spec, project)
-    tails = {name.rpartition("/")[2] for name in known}
+    held = {_kind_and_name(one) for one in known}
     gone = []
     for service, path, what in found:
         name = path.rpartition("/")[2]
-        if name in tails or not _there(service, path, what):
+        if _kind_and_name(path) in held or not _there(service, path, what):
             continue
         try:
             session.ask("DELETE", service, path, f"removing {what} {name}")
@@ -31,6 +31,11 @@ def sweep(spec: StackSpec | Foundation, known: frozenset[str]) -> tuple[str, ...
             continue
         gone.append(f"{what} {name}")
     return tuple(gone)
+
+
+def _kind_and_name(path: str) -> str:
+    """A network and its subnetwork have one name. Buckets are known to Pulumi by their name alone."""
+    return "/".join(path.removeprefix("b/").split("/")[-2:])
 
 
 def _there(service: str, path: str, what: str) -> bool:

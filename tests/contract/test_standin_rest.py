@@ -200,10 +200,14 @@ def machines(store: Store) -> list[str]:
 def test_azure_lists_machines_with_their_power(ask: Get, machines: list[str]) -> None:
     path = f"/subscriptions/{SUB}/providers/Microsoft.Compute/virtualMachines"
     assert ask("GET", path)[0] == 400, "the version of the interface is asked for"
-    listed = ask("GET", f"{path}?api-version=2024-03-01&statusOnly=true")[1]["value"]
+    listed = ask("GET", f"{path}?api-version=2024-03-01")[1]["value"]
     assert [one["tags"]["rank"] for one in listed] == ["0", "1"]
-    codes = [each["code"] for each in listed[0]["properties"]["instanceView"]["statuses"]]
+    assert "instanceView" not in listed[0]["properties"], "states are a listing of their own"
+    assert ask("GET", f"{path}?api-version=2024-03-01&$expand=instanceView")[0] == 400
+    states = ask("GET", f"{path}?api-version=2024-03-01&statusOnly=true")[1]["value"]
+    codes = [each["code"] for each in states[0]["properties"]["instanceView"]["statuses"]]
     assert codes == ["ProvisioningState/succeeded", "PowerState/running"]
+    assert "tags" not in states[0]
     assert "c2VjcmV0" not in json.dumps(listed)
 
 

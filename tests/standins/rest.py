@@ -31,6 +31,7 @@ class Request:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     raw: bytes
+    path: str = ""
 
     @property
     def body(self) -> Any:
@@ -39,7 +40,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What is sent back: data as JSON, or bytes as they are."""
+    """What is sent back: data as JSON, or bytes and text as they are."""
 
     status: int
     data: Any = None
@@ -65,7 +66,7 @@ ROUTES: list[Route] = []
 
 def find(method: str, path: str) -> tuple[Callable[[Request], Answer], dict[str, str]] | None:
     """The function for a path, and what the path says."""
-    from tests.standins import rest_azure, rest_gcp  # noqa: F401 (they register themselves)
+    from tests.standins import rest_azure, rest_beside, rest_gcp  # noqa: F401 (they register themselves)
 
     for verb, pattern, answer in ROUTES:
         # Azure's names have no case.
@@ -95,15 +96,18 @@ class Handler(BaseHTTPRequestHandler):
         if not re.fullmatch(r"Bearer \S+", headers.get("authorization", "")):
             return self.send(Answer(401, {"error": {"code": "Unauthenticated", "message": "no token"}}))
         self.store.called("rest", self.command, parts.path, dict(parse_qsl(parts.query)))
+        if (refused := self.store.refusal("rest", self.command, None, None)) is not None:
+            return self.send(Answer(**json.loads(refused)))
         if known is None:
             return self.send(Answer(404, {"error": {"code": "NotFound", "message": f"no {parts.path} here"}}))
         call, caught = known
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
-        return self.send(call(Request(self.store, caught, query, headers, raw)))
+        return self.send(call(Request(self.store, caught, query, headers, raw, parts.path)))
 
     def send(self, answer: Answer) -> None:
-        plain = isinstance(answer.data, bytes)
-        body = answer.data if plain else b"" if answer.data is None else json.dumps(answer.data).encode()
+        plain = isinstance(answer.data, (bytes, str))
+        raw = answer.data.encode() if isinstance(answer.data, str) else answer.data
+        body = raw if plain else b"" if answer.data is None else json.dumps(answer.data).encode()
         self.send_response(answer.status)
         for name, value in (answer.headers or {}).items():
             self.send_header(name, value)
@@ -116,6 +120,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *arguments: Any) -> None:
         """Nothing: the store notes each call."""
+
+
+def refuse(store: Store, method: str, status: int, data: Any, times: int = 1, **headers: str) -> None:
+    """The next `times` calls of `method` are answered so; `data` is JSON, or a text that is sent as it is."""
+    answer = {"status": status, "data": data, "headers": headers}
+    store.refuse("rest", method, json.dumps(answer), times=times)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from tests.standins.azure_names import CLOUD_NAME
 from tests.standins.rest import Answer, Request, route
@@ -70,10 +71,33 @@ def _viewed(request: Request) -> bool:
 @route("GET", "/subscriptions/{sub}/providers/Microsoft.Compute/virtualMachines")
 def everywhere(request: Request) -> Answer:
     start = f"/subscriptions/{request.caught['sub']}"
+    if "$expand" in request.query and "$filter" not in request.query:
+        return error(400, "InvalidParameter", "$expand can only be specified with a valid $filter.")
     found = [
         machine(path, one, _viewed(request)) for path, one in _of(request.store, "VirtualMachine", start)
     ]
-    return _unversioned(request) or Answer(200, {"value": found})
+    if request.query.get("statusOnly") == "true":
+        found = [_status(one) for one in found]
+    return _unversioned(request) or _paged(request, found)
+
+
+def _status(one: Mapping[str, Any]) -> dict[str, Any]:
+    """What a listing of states says: neither tags nor what the machine is."""
+    kept = {key: one[key] for key in ("id", "name", "type", "location")}
+    return {**kept, "properties": {"instanceView": one["properties"]["instanceView"]}}
+
+
+PAGE = 3
+"""Rows of one page: few, so that gangs need several."""
+
+
+def _paged(request: Request, rows: list[dict[str, Any]]) -> Answer:
+    start = int(request.query.get("$skiptoken") or 0)
+    answer: dict[str, Any] = {"value": rows[start : start + PAGE]}
+    if start + PAGE < len(rows):
+        following = urlencode({**request.query, "$skiptoken": start + PAGE})
+        answer["nextLink"] = f"http://{request.headers.get('host', '')}{request.path}?{following}"
+    return Answer(200, answer)
 
 
 @route("GET", "/subscriptions/{sub}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachines")
@@ -167,11 +191,25 @@ def told(request: Request) -> Answer:
             request.store.drop(CLOUD_NAME, "VirtualMachine", path)
             return Answer(204)
         verb = "deallocate"
+    if verb == "runcommand":
+        kept = {"value": [{"code": "ProvisioningState/succeeded", "message": "[stdout]\n4711\n"}]}
+        request.store.put(CLOUD_NAME, "RunCommand", path, {"answer": kept, "told": request.body})
+        host, sub = request.headers.get("host", ""), request.caught["sub"]
+        return Answer(
+            202, None, {"Location": f"http://{host}/subscriptions/{sub}/ran{path}", "Retry-After": "0"}
+        )
     if verb not in POWER:
         return error(404, "NotFound", f"no action {verb}")
     one["outputs"]["power"] = POWER[verb]
     request.store.put(CLOUD_NAME, "VirtualMachine", path, one)
     return _accepted(request)
+
+
+@route("GET", "/subscriptions/{sub}/ran{*machine}")
+def ran(request: Request) -> Answer:
+    held = request.store.get(CLOUD_NAME, "RunCommand", request.caught["machine"])
+    request.store.drop(CLOUD_NAME, "RunCommand", request.caught["machine"])
+    return Answer(200, held["answer"]) if held else error(404, "NotFound", "nothing was run")
 
 
 # Cards
@@ -199,7 +237,7 @@ def _card(path: str, one: Mapping[str, Any]) -> dict[str, Any]:
 def cards(request: Request) -> Answer:
     start = f"/subscriptions/{request.caught['sub']}"
     found = [_card(path, one) for path, one in _of(request.store, "NetworkInterface", start)]
-    return _unversioned(request) or Answer(200, {"value": found})
+    return _unversioned(request) or _paged(request, found)
 
 
 CARDS = "/subscriptions/{sub}/resourceGroups/{group}/providers/Microsoft.Network/networkInterfaces/{name}"
@@ -230,7 +268,8 @@ def card_deleted(request: Request) -> Answer:
 # Resources of any type
 
 
-def _generic(store: Store, sub: str) -> list[dict[str, Any]]:
+def resources_of(store: Store, sub: str) -> list[dict[str, Any]]:
+    """Everything that stands below a group of a subscription, as generic rows."""
     found = []
     for kind, path in store.kinds(CLOUD_NAME):
         one = store.get(CLOUD_NAME, kind, path) or {}
@@ -266,7 +305,7 @@ def resources(request: Request) -> Answer:
         return error(
             400, "InvalidFilterInQueryString", f"Invalid $filter '{text}' specified in the query string."
         )
-    found = _generic(request.store, request.caught["sub"])
+    found = resources_of(request.store, request.caught["sub"])
     for name, value, kind in known:
         if kind:
             found = [one for one in found if one["type"].lower() == kind.lower()]
@@ -296,7 +335,7 @@ def graph(request: Request) -> Answer:
     """Queries of the form `Resources | where TERM and TERM | where TERM | project ... | order by ...`."""
     first, *steps = (step.strip() for step in request.body["query"].split("|"))
     subscriptions = request.body.get("subscriptions") or ()
-    found = [one for each in subscriptions for one in _generic(request.store, each)]
+    found = [one for each in subscriptions for one in resources_of(request.store, each)]
     if first.lower() != "resources":
         return error(400, "InvalidQuery", f"no table {first}")
     for step in steps:
