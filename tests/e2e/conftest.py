@@ -73,9 +73,9 @@ class Sky:
         found = [d for d in self.json("status")["deployments"] if d["name"] == name]
         return found[0] if found else {"name": name, "state": "gone", "nodes": [], "run": None}
 
-    def wait(self, what: Callable[[], Any], says: str) -> Any:
+    def wait(self, what: Callable[[], Any], says: str, patience_s: float = PATIENCE_S) -> Any:
         """Poll until `what()` is true and return it."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + patience_s
         while time.monotonic() < deadline:
             if value := what():
                 return value

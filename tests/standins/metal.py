@@ -91,6 +91,8 @@ class Metal:
         self.folder, self.region, self.moto = folder, region, moto
         self.machines: dict[str, Machine] = {}
         self.booted: list[str] = []
+        self.ended: list[tuple[str, str]] = []
+        """Machines that are gone, and what became of their instance."""
         self.trouble: list[str] = []
         keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
 
@@ -190,7 +192,8 @@ class Metal:
 
     def _lay_network(self) -> None:
         _ip("netns", "add", self.name)
-        _ip("-n", self.name, "link", "add", "switch", "type", "bridge")
+        # A bridge without an address of its own takes a port's, and another one when that port goes.
+        _ip("-n", self.name, "link", "add", "switch", "address", "02:00:a9:fe:a9:fe", "type", "bridge")
         for address in ("169.254.169.254/32", "169.254.169.253/32"):
             _ip("-n", self.name, "address", "add", address, "dev", "switch")
         for device in ("lo", "switch"):
@@ -227,6 +230,9 @@ class Metal:
         _ip("netns", "add", network)
         _ip("-n", self.name, "link", "add", near, "type", "veth", "peer", "name", "eth0", "netns", network)
         _ip("-n", self.name, "link", "set", near, "master", "switch", "up")
+        # Whoever takes over an address is known to all at once.
+        station = ":".join(f"{int(part):02x}" for part in address.split("."))
+        _ip("-n", network, "link", "set", "eth0", "address", f"02:01:{station}")
         _ip("-n", network, "address", "add", f"{address}/32", "dev", "eth0")
         for device in ("lo", "eth0"):
             _ip("-n", network, "link", "set", device, "up")
@@ -251,10 +257,14 @@ class Metal:
         for node in list(self.machines):
             machine = self.machines[node]
             machine.facts = states.get(node, machine.facts)
-            if states.get(node, {}).get("State", {}).get("Name") != "running":
+            state = states.get(node, {}).get("State", {}).get("Name", "unknown")
+            if state != "running":
+                self.ended.append((node, state))
                 self._take_down(node)
             elif (machine.root / FALLEN).exists():
+                self.ended.append((node, "switched itself off"))
                 self._shut_down(node)
+                del states[node]
         for node, one in states.items():
             if one["State"]["Name"] == "running" and node not in {*self.machines, *self._broken}:
                 self._broken.add(node)
