@@ -79,7 +79,7 @@ def _one(
         meant = accelerators.similar(name)
         hint = f"did you mean `{meant}`?" if meant else "`H100:8` is eight H100 on each node"
         if name.strip().startswith("$"):
-            hint = "a name in `envs` is filled in here; this one is not there"
+            hint = "a name of `envs` is filled in here, where it is a value and stands in `envs`"
         notes.note("task/unknown-accelerator", f"no accelerator is called {quote(name)}", path, hint, key)
         return None
     if not 0 < number <= MOST:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from compiler import search
+from compiler import search, unfit
 from compiler.assignment import least
 from compiler.catalog import tariffs
 from compiler.cost import Data, cloud_of
@@ -104,7 +104,7 @@ def plan(
     found = [judge(task, called, data) for task, called, data in zip(tasks, names, reads, strict=True)]
     plans = [search.planned(one, compare=False) for one in found]
     wrong = [
-        search.no_offer(task, made) for task, made in zip(tasks, plans, strict=True) if not made.placements
+        unfit.no_offer(task, made) for task, made in zip(tasks, plans, strict=True) if not made.placements
     ]
     if wrong:
         raise Problems(wrong)

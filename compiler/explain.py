@@ -48,7 +48,7 @@ class Line:
 def lines(task: Task, plan: Plan) -> tuple[Line, ...]:
     """Head, funnel, the chosen row, some alternatives, and how many are left out.
 
-    A plan without placements gives head and funnel; `search.no_offer` says the rest.
+    A plan without placements gives head and funnel; `unfit.no_offer` says the rest.
     """
     found = [Line(_head(task, plan)), Line("")]
     found.extend(_funnel(plan))

@@ -202,6 +202,15 @@ def checkpoint(
     """The folder that is kept: the field's, else the CHECKPOINT_DIR of envs or of an export in setup."""
     if text is None:
         return _by_convention(envs.get(CHECKPOINT) or _exported(setup), mounts)
+    if "://" in text:
+        message = f"the checkpoint folder cannot be {quote(text)}: it is a folder of the node"
+        notes.note(
+            "task/wrong-value",
+            message,
+            ("checkpoint",),
+            "mount the bucket by `file_mounts`, and name its folder",
+        )
+        return None
     place = target(text, ("checkpoint",), "checkpoint folder", notes)
     hidden = _hidden(place, mounts) if place else None
     if place and _SYSTEM.match(place):

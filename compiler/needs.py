@@ -42,6 +42,11 @@ class Image:
     ids: Mapping[str, str] = field(default_factory=dict)
     docker: str | None = None
 
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """The regions that have it; empty when any has."""
+        return () if "" in self.ids or self.docker else tuple(self.ids)
+
 
 @dataclass(frozen=True, slots=True)
 class MemoryOf:

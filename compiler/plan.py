@@ -133,7 +133,7 @@ class Plan:
 
     @property
     def chosen(self) -> Placement:
-        """Raises IndexError when nothing fits: see compiler.search.no_offer."""
+        """Raises IndexError when nothing fits: see compiler.unfit.no_offer."""
         return self.placements[0]
 
     @property

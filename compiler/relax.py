@@ -19,8 +19,9 @@ from compiler.task import Requirements
 Keep = Callable[[Offer], bool]
 
 
-def relaxations(search: Search, shelves: Sequence[Shelf]) -> tuple[Relaxation, ...]:
-    """Single changes, in the order in which people would try them."""
+def relaxations(search: Search, shelves: Sequence[Shelf], meant: str | None = None) -> tuple[Relaxation, ...]:
+    """Single changes, in the order in which people would try them. `meant` is the machine type that was probably
+    meant by one that nobody sells."""
     wanted = search.requirements
     found: list[Relaxation] = []
 
@@ -51,7 +52,7 @@ def relaxations(search: Search, shelves: Sequence[Shelf]) -> tuple[Relaxation, .
             lambda one: _another(one, asked),
         )
     if fit.named(wanted):
-        attempt(lambda one: f"instance_type: {one.instance_type}", search.but(instance_type=None), _nothing)
+        attempt(lambda one: f"instance_type: {one.instance_type}", search.but(instance_type=meant), _nothing)
     if cpus := wanted.cpus:
         attempt(lambda one: f"cpus: {_down(one.cpus, cpus)}", search.but(cpus=None), lambda one: one.cpus)
     if memory := wanted.memory_gb:

@@ -159,7 +159,12 @@ def _text(value: str, schema: Mapping[str, Any], path: Path) -> Iterable[Fault]:
     elif "enum" in schema and value not in schema["enum"]:
         yield _choice(value, schema["enum"], path)
     elif "pattern" in schema and not _pattern(schema["pattern"]).search(value):
-        yield Fault(path, "task/bad-name", f"{quote(value)} is not {schema['x-says']}", _better(value))
+        yield Fault(
+            path,
+            "task/bad-name",
+            f"{quote(value)} is not {schema['x-says']}",
+            _better(value, schema["pattern"]),
+        )
 
 
 def _number(value: float, schema: Mapping[str, Any], path: Path) -> Iterable[Fault]:
@@ -278,6 +283,6 @@ def _example(schema: Mapping[str, Any], path: Path) -> str | None:
     return f"for example `{path[-1]}: {examples[0]}`"
 
 
-def _better(value: str) -> str | None:
+def _better(value: str, pattern: str) -> str | None:
     name = re.sub(r"[^A-Za-z0-9]+", "-", value).strip("-")
-    return f"for example `{name}`" if name else None
+    return f"for example `{name}`" if _pattern(pattern).search(name) else None

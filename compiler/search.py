@@ -6,19 +6,19 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from compiler import pricing, throughput, wishes
+from compiler import pricing, throughput, unfit, wishes
 from compiler.catalog.shelf import Catalog
 from compiler.cost import Data, Estimate, Reckoner
-from compiler.offer import Market, Offer
+from compiler.offer import Offer
 from compiler.passes import PASSES, fit
 from compiler.passes.rank import order, unease
 from compiler.plan import Alternative, Envelope, Placement, Plan, Rejection, Step, shared
-from compiler.problem import Place, Problem
+from compiler.problem import Problem, nearest
 from compiler.relax import relaxations
 from compiler.searching import KEPT, Group, Search, Shelf
 from compiler.task import Requirements, Task
 from compiler.terms import Terms
-from compiler.words import asked, money
+from compiler.words import asked
 
 HEADROOM = 1.2
 """Recovery may pay this many times the chosen price without asking again."""
@@ -127,7 +127,7 @@ def planned(judged: Judged, *, compare: bool = True) -> Plan:
         steps=steps,
         placements=placements,
         rejections=tuple(Rejection(by, reason, count) for by, reason, count in done.rejected),
-        relaxations=() if placements else relaxations(sized, judged.shelves),
+        relaxations=() if placements else relaxations(sized, judged.shelves, _meant(sized, judged.catalog)),
         envelope=_envelope(placements, judged.budget) if placements else None,
         fitting=done.count,
         estimate=done.estimate,
@@ -144,6 +144,15 @@ def planned(judged: Judged, *, compare: bool = True) -> Plan:
         dearest=round(max(dearest, *(one.hourly for one in placements)), 6),
         elsewise=_elsewise(sized) if judged.catalog and compare else None,
     )
+
+
+def _meant(search: Search, catalog: Catalog | None) -> str | None:
+    """The machine type whose name is nearest to one that nobody sells."""
+    asked = fit.named(search.requirements)
+    if asked is None or catalog is None:
+        return None
+    known = [name for (name,) in catalog.find("select distinct name from shape order by name")]
+    return None if asked in known else nearest(asked, known)
 
 
 def location(offer: Offer) -> Location:
@@ -240,7 +249,7 @@ def unmeasured(task: Task, plan: Plan, terms: Terms) -> Problem | None:
     names = list(dict.fromkeys(throughput.name_of(one.accelerator) for one in fitting if one))
     if len(names) < 2 or all(name in terms.throughput for name in names):
         return None
-    return throughput.unknown(names, terms.throughput, _place(task, "fit"))
+    return throughput.unknown(names, terms.throughput, unfit.place(task, "fit"))
 
 
 def run(search: Search, shelves: Sequence[Shelf]) -> tuple[Search, tuple[Step, ...], Search]:
@@ -313,61 +322,6 @@ def _decayed(avoid: Collection[str] | Mapping[str, float]) -> tuple[frozenset[st
         name: 0.5 ** (age / FORGIVEN_S) for name, age in ages.items() if FORGIVEN_S <= age < FORGOTTEN_S
     }
     return away, uneasy
-
-
-def no_offer(task: Task, plan: Plan, elsewhere: Placement | None = None) -> Problem:
-    """Why nothing fits, counted by reason, and the nearest one-line changes that would help. `elsewhere` is the best
-    that clouds sell which are not enabled."""
-    wide = max((len(f"{rejection.count:,}") for rejection in plan.rejections), default=1)
-    lines = [f"no offer can run `{plan.name}`"]
-    if not plan.offers:
-        lines.append("  the enabled clouds sell nothing; `skywright check` tells why")
-    said = max((len(rejection.reason) for rejection in plan.rejections), default=0)
-    for rejection in plan.rejections:
-        lines.append(f"  {rejection.count:>{wide},}  {rejection.reason:<{said}}   {rejection.by}")
-    nearest = [f"{one.change} → {_offered(one.offer, task.num_nodes)}" for one in plan.relaxations]
-    hints = ["nearest: " + "\n         ".join(nearest)] if nearest else []
-    if elsewhere:
-        sold = _offered(elsewhere.offer, task.num_nodes)
-        hints.append(f"sold by clouds that are not enabled: {sold}; `explain --all-clouds` compares them")
-    elif _sold_by_nobody(task, plan):
-        hints.append("a machine of your own that has it is told in `prices.machines` of .skywright.yaml")
-    emptied = next((step.by for step in plan.steps if not step.left), "fit")
-    return Problem(
-        "plan/no-offer",
-        "\n".join(lines),
-        _place(task, emptied),
-        "\n".join(hints) or None,
-    )
-
-
-def _sold_by_nobody(task: Task, plan: Plan) -> bool:
-    """Whether no machine that may be used has the accelerator, wherever the task may run."""
-    wanted = plan.requirements.accelerator or task.requirements.accelerator
-    if wanted is None or any(one.cloud for one in task.options):
-        return False
-    missing = f"have no {wanted.name}"
-    return all(one.by == "reach" or one.reason == missing for one in plan.rejections)
-
-
-def _place(task: Task, by: str) -> Place | None:
-    fields = {
-        "reach": ("infra", "cloud", "region", "zone"),
-        "fit": ("accelerators", "cpus", "memory", "disk_size"),
-        "market": ("use_spot",),
-        "price": ("max_hourly_cost",),
-    }.get(by, ())
-    for field in fields:
-        if task.source and task.source.place(("resources", field)):
-            return task.place("resources", field)
-    return task.place("resources", key=True)
-
-
-def _offered(offer: Offer, nodes: int) -> str:
-    price = money(offer.price) + ("/h" if offer.price else "")
-    each = f" × {nodes}" if nodes > 1 and offer.price else ""
-    spot = " spot" if offer.market is Market.SPOT else ""
-    return f"{offer.where} {offer.instance_type}{spot} {price}{each}"
 
 
 def _envelope(placements: tuple[Placement, ...], budget: float | None) -> Envelope:

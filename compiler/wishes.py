@@ -21,8 +21,8 @@ def of(task: Task) -> Groups:
 
 def expanded(options: Sequence[Requirements], ordered: bool) -> Groups:
     """One group of all requests, or with `ordered` one for each. Accelerators that are asked for by memory
-    become a request for each name that has so much."""
-    groups = [tuple(_named(one)) for one in options]
+    become a request for each name that has so much, images by region one for each of the regions."""
+    groups = [tuple(placed for one in _named(wanted) for placed in _placed(one)) for wanted in options]
     if ordered:
         return tuple(groups)
     return (tuple(one for group in groups for one in group),)
@@ -38,3 +38,9 @@ def _named(wanted: Requirements) -> list[Requirements]:
         names = (f"accelerator with {memory.gb}GB",)
     plain: Any = {"accelerator_memory": None}
     return [replace(wanted, accelerator=Accelerator(name, memory.count), **plain) for name in names]
+
+
+def _placed(wanted: Requirements) -> list[Requirements]:
+    image: Any = getattr(wanted, "image", None)
+    regions = image.regions if image and wanted.region is None else ()
+    return [replace(wanted, region=region) for region in regions] or [wanted]

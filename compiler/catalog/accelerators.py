@@ -53,7 +53,9 @@ def similar(text: str) -> str | None:
     if tpu:
         kinds = {plain: name for plain, name in _names().items() if name.startswith("tpu-")}
         near = nearest(_plain(tpu[1]), kinds) if any(map(str.isdigit, tpu[1])) else None
-        return f"{kinds[near] if near else 'tpu-v6e'}-{tpu[2] or 8}"
+        kind = kinds[near] if near else "tpu-v6e"
+        sized = f"{kind}-{tpu[2]}"
+        return sized if canonical(sized) else f"{kind}-8"
     found = nearest(text, [name for name in _names().values() if not name.startswith("tpu-")])
     plain = None if found else nearest(_plain(text.lower()), _names())
     return _names()[plain] if plain else found

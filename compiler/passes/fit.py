@@ -76,6 +76,8 @@ def named(wanted: Requirements) -> str | None:
 
 
 def _reason(offer: Offer, wanted: Requirements) -> str | None:
+    if wanted.image and wanted.image.regions and wanted.region not in wanted.image.regions:
+        return f"have no image of yours: `image_id` has one for {', '.join(wanted.image.regions)}"
     machine = named(wanted)
     if machine and offer.instance_type != machine:
         return f"are not {machine}"

@@ -52,7 +52,7 @@ def make_plan(
     values change neither choice nor stack. With `refuse` also for what cannot run yet; `explain` tells that beside
     its plan.
     """
-    from compiler import search
+    from compiler import search, unfit
 
     sold = _sold(entry, secrets=secrets, refuse=refuse, clouds=clouds, now=now, by_time=by_time)
     made = partial(
@@ -73,7 +73,7 @@ def make_plan(
 
         closed = not_enabled(entry.task, sold.enabled)
         elsewhere = None if clouds else _elsewhere(entry, sold, exact)
-        raise Problems((*closed, *sold.refused, search.no_offer(entry.task, plan, elsewhere)))
+        raise Problems((*closed, *sold.refused, unfit.no_offer(entry.task, plan, elsewhere)))
     blind = search.unmeasured(entry.task, plan, sold.terms)
     if blind:
         raise Problems(blind)
@@ -88,14 +88,9 @@ def _elsewhere(entry: Entry, sold: _Sold, exact: bool) -> Placement | None:
     known = frozenset(catalog_clouds()).union(one.cloud for one in entry.config.prices.machines)
     if known <= sold.enabled or all(one.cloud is not None for one in entry.task.options):
         return None
+    terms, catalog = replace(sold.terms, unable={}), _catalog(known, [entry])
     found = search.plan(
-        entry.task,
-        (),
-        name=entry.name,
-        enabled=known,
-        catalog=_catalog(known, [entry]),
-        exact=exact,
-        terms=replace(sold.terms, unable={}),
+        entry.task, (), name=entry.name, enabled=known, catalog=catalog, exact=exact, terms=terms
     )
     return found.placements[0] if found.placements else None
 

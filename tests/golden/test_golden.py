@@ -15,7 +15,8 @@ from compiler.folder import files
 from compiler.load import load
 from compiler.lower import lower
 from compiler.offer import Accelerator, Market, Offer
-from compiler.search import no_offer, plan
+from compiler.search import plan
+from compiler.unfit import no_offer
 
 HERE = Path(__file__).parent
 CASES = sorted(path.parent.name for path in HERE.glob("*/task.yaml"))

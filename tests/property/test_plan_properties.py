@@ -13,10 +13,11 @@ from compiler.folder import files
 from compiler.lower import lower
 from compiler.offer import Accelerator, Market, Offer
 from compiler.quantity import Quantity
-from compiler.search import no_offer, plan
+from compiler.search import plan
 from compiler.spec import StackSpec
 from compiler.task import Autostop, Deadline, Requirements, Task
 from compiler.terms import Terms
+from compiler.unfit import no_offer
 
 CLOUDS = ("local", "aws", "gcp")
 REGIONS = ("r1", "r2")

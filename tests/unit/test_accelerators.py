@@ -43,6 +43,7 @@ def test_names_resolve(text: str, name: str) -> None:
         ("TPU-v5e-", "tpu-v5litepod-8"),
         ("tpu-v6-4", "tpu-v6e-4"),
         ("tpu v3", "tpu-v3-8"),
+        ("tpu-v5p-100000", "tpu-v5p-8"),
     ],
 )
 def test_the_nearest_is_offered(text: str, near: str) -> None:

@@ -51,6 +51,14 @@ CASES = (
     Case("list-for-text", b"run:\n  - echo\n", "task/wrong-type", (1, 1), None, "wants a text, not a list"),
     Case("text-for-mapping", b"resources: 4\n", "task/wrong-type", (1, 12), None, "wants a mapping"),
     Case("fraction-of-nodes", b"num_nodes: 1.5\n", "task/wrong-type", (1, 12), "num_nodes: 2"),
+    Case(
+        "bucket-for-checkpoint",
+        b"checkpoint: s3://mine/run\n",
+        "task/wrong-value",
+        (1, 13),
+        "mount the bucket by `file_mounts`",
+    ),
+    Case("name-for-a-kept-secret", b"secrets: [A]\n", "task/bad-name", (1, 11), None, "`secrets:HF_TOKEN`"),
     Case("true-for-nodes", b"num_nodes: true\n", "task/wrong-type", (1, 12), "num_nodes: 2"),
     Case(
         "text-for-bool", b"resources:\n  use_spot: maybe\n", "task/wrong-type", (2, 13), "`true` or `false`"

@@ -17,8 +17,9 @@ from compiler.catalog.shelf import Catalog
 from compiler.load import load
 from compiler.offer import Accelerator, Market
 from compiler.plan import Plan
-from compiler.search import no_offer, plan
+from compiler.search import plan
 from compiler.task import Requirements, Task
+from compiler.unfit import no_offer
 
 AWS = """\
 instance_type,accelerator,accelerator_count,accelerator_memory_gib,vcpus,memory_gib,arch,network,region,zones,price,spot_price_estimate,spot_interruption_band,source

@@ -213,3 +213,27 @@ def test_an_accelerator_of_your_own_machines_only(capsys: pytest.CaptureFixture[
     assert "`prices.machines`" not in err
     found = data(capsys, "explain", str(task), "--all-clouds")
     assert found["placements"][0]["offer"]["instance_type"] == "jet"
+
+
+def test_an_image_by_region_is_used_in_these_regions_only(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    task = tmp_path / "task.yaml"
+    task.write_text("resources: {infra: aws, image_id: {eu-west-1: ami-1, eu-west-3: ami-2}}\nrun: x\n")
+    found = data(capsys, "explain", str(task))
+    assert {one["offer"]["region"] for one in found["placements"]} <= {"eu-west-1", "eu-west-3"}
+    task.write_text("resources: {infra: aws/us-west-2, image_id: {us-east-1: ami-1}}\nrun: x\n")
+    code, _, err = answer(capsys, "explain", str(task))
+    assert code == 3
+    assert "have no image of yours: `image_id` has one for us-east-1" in err
+
+
+def test_a_misspelt_machine_type_is_told_with_what_was_meant(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    task = tmp_path / "task.yaml"
+    task.write_text("resources: {infra: aws, instance_type: p4d.24xlarg}\nrun: x\n")
+    code, _, err = answer(capsys, "explain", str(task))
+    assert code == 3
+    assert "nearest: `instance_type: p4d.24xlarge` → aws " in err
+    assert "task.yaml:1:40" in err

@@ -8,9 +8,10 @@ from compiler.catalog import accelerators
 from compiler.explain import lines
 from compiler.offer import Accelerator, Market, Offer
 from compiler.plan import Plan
-from compiler.search import no_offer, plan
+from compiler.search import plan
 from compiler.sharing import Isolation, isolation, profile
 from compiler.task import Requirements, Task
+from compiler.unfit import no_offer
 
 
 @pytest.mark.parametrize(
