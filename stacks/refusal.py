@@ -28,6 +28,9 @@ FULL = re.compile(r"no space left on device|disk quota exceeded", re.I)
 CODED = re.compile(rf"\[((?:{'|'.join(STAGE_EXIT)})/[a-z]+(?:-[a-z]+)*)\] ([^\n]+)(?:\n\s*hint: ([^\n]+))?")
 """How our own provider says a Problem."""
 
+ASKED = re.compile(r"invoke of (\S+) failed: invocation of \S+ returned an error: (.+)")
+"""How a provider refuses a look-up."""
+
 KNOWN: tuple[tuple[re.Pattern[str], str, str, str | None], ...] = (
     (
         re.compile(r"incorrect passphrase|passphrase must be set|get passphrase|could not decrypt", re.I),
@@ -91,6 +94,11 @@ def problem(
     pattern, code, message, hint = KNOWN[-1]
     if pattern.search(refused.text):
         return Problem(code, f"{message}: {brief(refused.text)}", hint=hint), None
+    asked = next((found for text in texts if (found := ASKED.search(text))), None)
+    if asked:
+        failure = cloud.sort(asked[2])
+        code = "engine/resource-failed" if failure is Failure.OTHER else f"cloud/{failure.value}"
+        return Problem(code, f"{asked[1].rpartition(':')[2]}: {brief(asked[2])}"), failure
     said = brief(next(iter(texts), ""))
     return Problem("engine/failed", f"the engine's `{refused.verb}` failed: {said}"), None
 

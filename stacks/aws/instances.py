@@ -23,12 +23,16 @@ def inventory(project: str | None, scope: Scope) -> tuple[NodeFacts, ...]:
     """Of one region, or of all that the account has enabled."""
     if scope.region:
         return tuple(_in(scope.region, project))
-    ec2 = session.client("ec2", session.region(scope))
-    with session.asking("listing regions"):
-        regions = sorted(one["RegionName"] for one in ec2.describe_regions()["Regions"])
+    regions = enabled(scope)
     with ThreadPoolExecutor(max_workers=16) as pool:
         found = list(pool.map(lambda region: tuple(_in(region, project)), regions))
     return tuple(facts for each in found for facts in each)
+
+
+def enabled(scope: Scope) -> list[str]:
+    """Regions that the account can use."""
+    with session.asking("listing regions"):
+        return sorted(one["RegionName"] for one in _ec2(scope).describe_regions()["Regions"])
 
 
 def _in(region: str, project: str | None) -> Iterator[NodeFacts]:

@@ -11,7 +11,7 @@ from compiler.lower import GANG_DEADMAN_S, SINGLE_DEADMAN_S
 from compiler.offer import Market
 from compiler.problem import Problem, Problems
 from compiler.spec import StackSpec
-from stacks.aws import names
+from stacks.aws import fast, names
 from stacks.aws.network import Place
 from stacks.boot import Boot, Store, user_data
 
@@ -66,9 +66,13 @@ def nodes(
         ignore_changes=["ami", "user_data_base64"],
         custom_timeouts=pulumi.CustomTimeouts(create="10m", delete="20m"),
     )
+    shared |= _network(spec, setting, options)
+    apart = fast.needs_addresses(spec, setting.place)
     rows = []
     for rank in spec.ranks:
         made = _node(spec, rank, store, shared, pulumi.ResourceOptions.merge(options, more))
+        if apart:
+            fast.address(spec, rank, made, options)
         rows.append({"rank": rank, "id": made.id, "address": made.private_ip})
     return rows
 
@@ -119,9 +123,6 @@ def _shared(spec: StackSpec, setting: Setting, image: pulumi.Input[str]) -> dict
     return {
         "ami": image,
         "instance_type": spec.instance_type,
-        "subnet_id": setting.place.subnet,
-        "vpc_security_group_ids": list(setting.groups),
-        "associate_public_ip_address": True if setting.place.public else None,
         "iam_instance_profile": setting.profile,
         "key_name": spec.given.ssh_key,
         "instance_market_options": _market(spec),
@@ -132,6 +133,23 @@ def _shared(spec: StackSpec, setting: Setting, image: pulumi.Input[str]) -> dict
             http_put_response_hop_limit=2 if spec.container else 1,
         ),
         "root_block_device": _disk(spec, setting.key),
+    }
+
+
+def _network(spec: StackSpec, setting: Setting, options: pulumi.ResourceOptions) -> dict[str, Any]:
+    """Where nodes are plugged in: by themselves, or by a launch template that has their fast interfaces."""
+    import pulumi_aws as aws
+
+    near = fast.together(spec, options)
+    template = fast.interfaces(spec, setting.place, setting.groups, options)
+    if template is not None:
+        by = aws.ec2.InstanceLaunchTemplateArgs(id=template.id, version="$Latest")
+        return {"placement_group": near, "launch_template": by}
+    return {
+        "placement_group": near,
+        "subnet_id": setting.place.subnet,
+        "vpc_security_group_ids": list(setting.groups),
+        "associate_public_ip_address": True if setting.place.public else None,
     }
 
 

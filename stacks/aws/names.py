@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from compiler.spec import Foundation, StackSpec
+from stacks.naming import HASH, cut, hashed
 
 PROJECT, DEPLOYMENT, RANK = "skywright:project", "skywright:deployment", "skywright:rank"
 OWNER, TASK, STACK = "skywright:owner", "skywright:task", "skywright:stack"
 
-BUCKET_MOST, ROLE_MOST, GROUP_MOST = 63, 64, 255
+BUCKET_MOST, ROLE_MOST, GROUP_MOST = 63, 64, 128
 TAG_KEY_MOST, TAG_VALUE_MOST, TAGS_MOST = 128, 256, 50
-HASH = 10
-"""Letters of the hash that keeps names apart which are cut or cleaned alike."""
 
 
 def bucket(spec: StackSpec, account: str) -> str:
     """Unique in the world: buckets of all accounts share their names."""
-    return _cut(("skywright", spec.project, spec.deployment), (account, spec.region or ""), BUCKET_MOST)
+    return cut(("skywright", spec.project, spec.deployment), (account, spec.region or ""), BUCKET_MOST)
 
 
 def role(spec: StackSpec) -> str:
     """Roles and instance profiles are an account's, not a region's."""
-    return _cut(("skywright", spec.project, spec.deployment), (spec.region or "",), ROLE_MOST)
+    return cut(("skywright", spec.project, spec.deployment), (spec.region or "",), ROLE_MOST)
 
 
 def profile(spec: StackSpec) -> str:
@@ -33,13 +31,13 @@ def profile(spec: StackSpec) -> str:
 
 
 def group(spec: StackSpec) -> str:
-    """Of the security group and the placement group."""
-    return _cut(("skywright", spec.project, spec.deployment), (), GROUP_MOST)
+    """Of the security group, the placement group and the launch template, which takes the shortest."""
+    return cut(("skywright", spec.project, spec.deployment), (), GROUP_MOST)
 
 
 def secrets(spec: StackSpec) -> str:
     """How the names of a deployment's containers in Secrets Manager begin."""
-    return f"skywright/{_cut((spec.project, spec.deployment), (), 200)}/"
+    return f"skywright/{cut((spec.project, spec.deployment), (), 200)}/"
 
 
 def secret(spec: StackSpec, name: str) -> str:
@@ -69,7 +67,7 @@ def tags(spec: StackSpec | Foundation, name: str, rank: int | None = None) -> di
 def clean(text: str, most: int) -> str:
     """Only characters that every service takes in tags: IAM and S3 refuse what EC2 lets through."""
     kept = re.sub(r"[^\w .:/=+\-@]", "_", text).strip()
-    return kept if len(kept) <= most else f"{kept[: most - HASH - 1]}-{_hash(text)}"
+    return kept if len(kept) <= most else f"{kept[: most - HASH - 1]}-{hashed(text)}"
 
 
 def _labels(labels: Mapping[str, str], room: int) -> dict[str, str]:
@@ -79,15 +77,3 @@ def _labels(labels: Mapping[str, str], room: int) -> dict[str, str]:
         name = f"_{name}" if name.lower().startswith("aws:") else name
         found[name] = clean(value, TAG_VALUE_MOST)
     return found
-
-
-def _cut(parts: Iterable[str], more: Iterable[str], most: int) -> str:
-    """`skywright-proj-train-3f2a90c1b7`: lower case letters, digits and hyphens, the hash always at the end."""
-    whole = tuple(parts)
-    text = "-".join(re.sub(r"[^a-z0-9]+", "-", part.lower()).strip("-") for part in whole)
-    text = re.sub(r"-+", "-", text)[: most - HASH - 1].strip("-")
-    return f"{text}-{_hash(chr(0).join((*whole, *more)))}"
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:HASH]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +14,7 @@ from stacks.aws.failures import sort
 from stacks.cloud import Failure, Scope
 
 DEFAULT_REGION = "us-east-1"
+_lock = threading.Lock()
 LOGIN = "log in again (`aws sso login`, or new keys), then `invoke login`"
 
 _HINTS = {
@@ -37,12 +40,21 @@ def region(scope: Scope | None = None) -> str:
 def client(service: str, where: str) -> Any:
     """Of one service in one region, with limits that end a call within a minute. Honours AWS_ENDPOINT_URL."""
     with asking(f"reaching {service}"):
-        from boto3.session import Session
         from botocore.config import Config
 
         retries: Any = {"mode": "standard", "total_max_attempts": 3}
         config = Config(connect_timeout=5, read_timeout=15, retries=retries, max_pool_connections=32)
-        return Session().client(service, region_name=where, config=config)
+        settings = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
+        with _lock:
+            return _session(settings).client(service, region_name=where, config=config)
+
+
+@functools.lru_cache(maxsize=1)
+def _session(settings: tuple[tuple[str, str], ...]) -> Any:
+    """One for all clients of the same environment: each new one reads the SDK's data anew."""
+    from boto3.session import Session
+
+    return Session()
 
 
 @contextlib.contextmanager
@@ -60,8 +72,9 @@ def asking(what: str) -> Iterator[None]:
         ) from None
     except Exception as error:
         from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
 
-        if not isinstance(error, (BotoCoreError, ClientError)):
+        if not isinstance(error, (BotoCoreError, ClientError, ResponseParserError)):
             raise
         raise Problems(problem(what, error)) from None
 
@@ -85,6 +98,10 @@ def problem(what: str, error: Exception) -> Problem:
     )
     if isinstance(error, nobody):
         return Problem("cloud/credentials", f"{what}: {error}", hint=LOGIN)
+    if not isinstance(error, (exceptions.BotoCoreError, exceptions.ClientError)):
+        return Problem(
+            "cloud/no-answer", f"{what}: AWS answered something that is no answer", hint="try again"
+        )
     if isinstance(error, exceptions.HTTPClientError):
         return Problem("cloud/no-answer", f"{what}: {error}", hint="try again; is the network up?")
     failure = sort(f"{code(error)}: {error}")

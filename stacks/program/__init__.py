@@ -12,8 +12,12 @@ def declare(spec: StackSpec | Foundation) -> None:
     if isinstance(spec, Foundation):
         import pulumi
 
+        made: list[pulumi.Resource] = []
+        pulumi.runtime.register_stack_transformation(lambda each: made.append(each.resource))
         cloud(spec.cloud).foundation(spec)
-        pulumi.export("foundation", spec.digest)
+        # Not before the last of it is there: this is how the next operation knows that it stands.
+        there = pulumi.Output.all(*(each.urn for each in made))
+        pulumi.export("foundation", there.apply(lambda _: spec.digest))
     else:
         cloud(spec.cloud).build(spec)
 

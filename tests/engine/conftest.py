@@ -14,6 +14,7 @@ from stacks.provider import nodes, starting
 from tests.standins.fixtures import bench, moto, moto_of_worker, store  # noqa: F401 (fixtures)
 
 sys.path.insert(0, str(Path(__file__).parent))
+from aws_account import account  # noqa: F401 (fixture)
 from desk import cli, desk  # noqa: F401 (fixtures)
 
 AGENT = """

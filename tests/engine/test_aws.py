@@ -2,138 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
 import pytest
-from desk import wait
+from aws_account import Account, changed
 
-from compiler.offer import Market
-from compiler.spec import Foundation, StackSpec
-from stacks import backend, engine, home, operate, process
-from stacks import install as engine_install
-from stacks.aws import instances
-from stacks.cloud import Scope
-from stacks.operate import Kind, Request
-from stacks.provider import agents
-from tests.standins.fixtures import Moto
-from tests.standins.install import install
+from compiler.spec import Given
+from stacks import home
+from stacks.aws import names
+from tests.standins.moto_server import ACCOUNT
 
 pytestmark = pytest.mark.engine
-REGION, AMI = "us-east-1", "ami-12c6146b"
-EVERYWHERE = Scope(region=REGION)
-THINGS = (
-    ("vpcs", "Vpcs", "VpcId"),
-    ("subnets", "Subnets", "SubnetId"),
-    ("route_tables", "RouteTables", "RouteTableId"),
-    ("internet_gateways", "InternetGateways", "InternetGatewayId"),
-    ("security_groups", "SecurityGroups", "GroupId"),
-    ("vpc_endpoints", "VpcEndpoints", "VpcEndpointId"),
-    ("volumes", "Volumes", "VolumeId"),
-)
-PASSED = ("AWS_", "SKYWRIGHT_STANDINS")
-
-
-@dataclass
-class Account:
-    """An AWS account on moto, and operations in a home of this test."""
-
-    root: Path
-    moto: Moto
-    count: int = 0
-
-    def spec(self, nodes: int = 4, **changes: Any) -> StackSpec:
-        values: dict[str, Any] = {
-            "project": "proj",
-            "stack": "train-aws-us-east-1",
-            "deployment": "train",
-            "cloud": "aws",
-            "region": REGION,
-            "zone": "us-east-1a",
-            "instance_type": "g5.xlarge",
-            "market": Market.SPOT,
-            "nodes": nodes,
-            "agent": agents.digest(),
-            "image": AMI,
-            "network": "skywright-proj",
-            "owner": "ann",
-            "task": "train",
-            "labels": {"team": "nlp"},
-        }
-        return StackSpec(**{**values, **changes})
-
-    def begin(self, kind: str, spec: StackSpec | Foundation, **request: Any) -> Path:
-        self.count += 1
-        folder = self.root / "operations" / str(self.count)
-        env = {name: value for name, value in os.environ.items() if name.startswith(PASSED)}
-        env |= {"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true", **request.pop("env", {})}
-        operate.start(Request(folder.name, Kind(kind), spec, env=env, **request), folder)
-        return folder
-
-    def ended(self, folder: Path, seconds: float = 90) -> dict[str, Any] | None:
-        wait(lambda: not operate.running(folder), seconds, f"the end of {folder}")
-        return operate.result(folder)
-
-    def well(self, kind: str, spec: StackSpec | Foundation, **request: Any) -> dict[str, Any]:
-        folder = self.begin(kind, spec, **request)
-        result = self.ended(folder)
-        assert result is not None, (folder / "output.txt").read_text()
-        assert result["ok"], (result["problem"], (folder / "output.txt").read_text())
-        return result
-
-    def nodes(self) -> list[tuple[int, str]]:
-        """(rank, id) of what EC2 has of ours."""
-        return sorted((node.rank, node.node) for node in instances.inventory("proj", EVERYWHERE))
-
-    def group(self) -> str:
-        """The id of the deployment's security group."""
-        wanted = [{"Name": "tag:skywright:project", "Values": ["proj"]}]
-        groups = self.moto.client("ec2").describe_security_groups(Filters=wanted)["SecurityGroups"]
-        return str(groups[0]["GroupId"])
-
-    def left(self) -> list[str]:
-        """Whatever the account still has of ours."""
-        ec2, iam = self.moto.client("ec2"), self.moto.client("iam")
-        ours = [{"Name": "tag:skywright:project", "Values": ["proj"]}]
-        found = [one["InstanceId"] for one in self.moto.instances()]
-        for kind, member, name in THINGS:
-            answer = getattr(ec2, f"describe_{kind}")(Filters=ours)
-            found += [one[name] for one in answer[member] if one.get("State") != "deleted"]
-        found += [one["RoleName"] for one in iam.list_roles()["Roles"]]
-        found += [one["InstanceProfileName"] for one in iam.list_instance_profiles()["InstanceProfiles"]]
-        found += [one["Name"] for one in self.moto.client("s3").list_buckets()["Buckets"]]
-        found += [one["Name"] for one in self.moto.client("secretsmanager").list_secrets()["SecretList"]]
-        return found
-
-    def clear(self) -> None:
-        for folder in (self.root / "operations").glob("**/"):
-            if (who := operate.owner(folder)) is not None:
-                process.end(who)
-        settled = backend.settle({})
-        for spec in (self.spec(), self.spec().foundation):
-            assert spec is not None
-            engine.end_leftovers(engine.mark(settled, spec), None)
-
-
-@pytest.fixture
-def account(moto: Moto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
-    for name in list(os.environ):
-        if name.startswith("PULUMI_"):
-            monkeypatch.delenv(name)
-    found = engine_install.find()
-    assert found is not None, "these tests need the engine: `./invoke engine` gets it"
-    install(home.home() / "pulumi", ("aws",))
-    made = Account(tmp_path, moto)
-    yield made
-    made.clear()
-
-
-def changed(result: dict[str, Any]) -> list[tuple[str, str]]:
-    """(operation, resource) of all that was not left as it was."""
-    return sorted((step["op"], step["resource"]) for step in result["steps"] if step["op"] != "same")
 
 
 def test_a_gang_comes_up_loses_a_node_and_goes_without_a_trace(account: Account) -> None:
@@ -164,6 +41,7 @@ def test_a_gang_comes_up_loses_a_node_and_goes_without_a_trace(account: Account)
     assert account.moto.instances() == []
     account.well("destroy", foundation)
     assert account.left() == []
+    assert account.missing() == set(), "the documented policy is enough"
 
 
 def test_drift_is_found(account: Account) -> None:
@@ -179,3 +57,90 @@ def test_drift_is_found(account: Account) -> None:
     mended = account.well("up", spec)
     assert ("update", "node-0") in changed(mended)
     assert made["nodes"] == mended["nodes"], "in place"
+
+
+def test_fast_networks_have_their_interfaces_and_addresses(account: Account) -> None:
+    spec = account.spec(nodes=2, instance_type="p4d.24xlarge", network_tier="best")
+    made = account.well("up", spec)
+    kinds = sorted(step["resource"] for step in made["steps"])
+    assert {"together", "interfaces", "address-0", "address-1"} <= set(kinds)
+    lost = made["nodes"][1]["id"]
+    account.moto.lose(lost)
+    replaced = account.well("up", spec, lost=(lost,))
+    assert changed(replaced) == [("replace", "node-1"), ("update", "address-1")]
+    assert changed(account.well("preview", spec)) == []
+    account.well("destroy", spec)
+    assert account.moto.instances() == []
+    assert account.moto.client("ec2").describe_addresses()["Addresses"] == []
+    assert account.missing() == set()
+
+
+def test_values_of_secrets_are_written_beside_the_stack(account: Account) -> None:
+    spec = account.spec(nodes=1, secrets=("TOKEN_A", "TOKEN_B"))
+    account.well("up", spec, secrets={"TOKEN_A": "the-first-value"})
+    keeper = account.moto.client("secretsmanager")
+    assert (
+        keeper.get_secret_value(SecretId=names.secret(spec, "TOKEN_A"))["SecretString"] == "the-first-value"
+    )
+    again = account.well("up", spec, secrets={"TOKEN_A": "the-first-value", "TOKEN_B": "another-value"})
+    assert changed(again) == []
+    versions = keeper.list_secret_version_ids(SecretId=names.secret(spec, "TOKEN_A"))["Versions"]
+    assert len(versions) == 1, "what is there is not written again"
+    for path in [*account.root.rglob("*"), *home.home().rglob("*")]:
+        if path.is_file():
+            assert b"-value" not in path.read_bytes(), path
+    account.well("destroy", spec)
+    assert keeper.list_secrets()["SecretList"] == []
+    assert account.missing() == set()
+
+
+def test_a_checkpoint_outlives_its_stack_and_is_taken_on_again(account: Account) -> None:
+    spec, s3 = account.spec(nodes=1, checkpoint="~/ckpt"), account.moto.client("s3")
+    account.well("up", spec)
+    (bucket,) = [one["Name"] for one in s3.list_buckets()["Buckets"]]
+    s3.put_object(Bucket=bucket, Key="skywright/checkpoint/step-100", Body=b"weights")
+    account.well("destroy", spec)
+    assert s3.get_object(Bucket=bucket, Key="skywright/checkpoint/step-100")["Body"].read() == b"weights"
+    closed = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
+    assert all(closed.values()), "and stays closed"
+    account.well("up", spec)
+    assert [call.operation for call in account.store.calls("aws")].count("CreateBucket") == 1
+    assert changed(account.well("preview", spec)) == []
+    assert s3.get_object(Bucket=bucket, Key="skywright/checkpoint/step-100")["Body"].read() == b"weights"
+
+
+def test_what_the_team_owns_is_used_and_left_alone(account: Account) -> None:
+    ec2, iam = account.moto.client("ec2"), account.moto.client("iam")
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    ec2.create_tags(Resources=[vpc], Tags=[{"Key": "Name", "Value": "team-vpc"}])
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24", AvailabilityZone="us-east-1a")
+    group = ec2.create_security_group(GroupName="team-nodes", Description="nodes", VpcId=vpc)["GroupId"]
+    iam.create_role(RoleName="team-nodes", AssumeRolePolicyDocument="{}")
+    iam.create_instance_profile(InstanceProfileName="team-nodes")
+    iam.add_role_to_instance_profile(InstanceProfileName="team-nodes", RoleName="team-nodes")
+    key = account.moto.client("kms").create_key()["KeyMetadata"]["KeyId"]
+    given = Given(
+        account=ACCOUNT, network="team-vpc", security_groups=("team-nodes",), role="team-nodes", key=key
+    )
+    spec = account.spec(nodes=2, network=None, given=given, encrypted_with=key)
+    made = account.well("up", spec)
+    assert made.get("foundation") is None
+    (first, _) = account.moto.instances()
+    assert first["SubnetId"] == subnet["Subnet"]["SubnetId"]
+    assert [one["GroupId"] for one in first["SecurityGroups"]] == [group]
+    assert first["IamInstanceProfile"]["Arn"].endswith("instance-profile/team-nodes")
+    assert changed(account.well("preview", spec)) == []
+    account.well("destroy", spec)
+    assert ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"]
+    assert iam.get_role(RoleName="team-nodes")
+    elsewhere = account.ended(account.begin("preview", account.spec(given=Given(account="999999999999"))))
+    assert elsewhere is not None
+    assert elsewhere["failure"] == "credentials", elsewhere["problem"]
+
+
+def test_what_is_not_there_is_named(account: Account) -> None:
+    spec = account.spec(nodes=1, network=None, given=Given(network="nobody-has-it"))
+    result = account.ended(account.begin("preview", spec))
+    assert result is not None
+    assert result["problem"]["code"] == "cloud/not-found"
+    assert "VPC" in result["problem"]["message"]

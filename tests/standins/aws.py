@@ -278,7 +278,7 @@ def get_kms_key(given: Arguments, ask: Ask) -> dict[str, Any]:
         "description": one["Description"],
         "enabled": one["Enabled"],
         "keyState": one["KeyState"],
-        "keyUsage": one["KeyUsage"],
+        "keyUsage": one.get("KeyUsage", "ENCRYPT_DECRYPT"),
         "region": region(ask),
     }
 

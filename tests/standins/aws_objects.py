@@ -123,7 +123,7 @@ BUCKET = Kind(
     replaces=("region", "bucket", "bucketPrefix", "objectLockEnabled"),
     name="bucket",
     rules=_bucket_rules,
-    kept=frozenset({"policy", "acl"}),
+    kept=frozenset({"policy", "acl", "region"}),
 )
 
 
