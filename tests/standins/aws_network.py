@@ -5,16 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tests.standins.aws_session import (
-    account,
-    client,
-    ec2_kind,
-    gone,
-    hash_of,
-    region,
-    specification,
-    with_id,
-)
+from tests.standins.aws_session import account, client, ec2_kind, hash_of, region, specification, with_id
 from tests.standins.kind import Ask, Kind
 from tests.standins.shape import Wrong
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -129,9 +130,14 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], sets: frozenset[
         if not name.startswith("__"):
             before, after = old.get(name), new.get(name)
             if name in sets and isinstance(before, list) and isinstance(after, list):
-                before, after = sorted(before, key=repr), sorted(after, key=repr)
+                before, after = sorted(before, key=_canonical), sorted(after, key=_canonical)
             _differ(name, before, after, found)
     return found
+
+
+def _canonical(value: Any) -> str:
+    """The same text for equal mappings, whatever order their names came in."""
+    return json.dumps(value, sort_keys=True)
 
 
 def _differ(path: str, old: Any, new: Any, found: dict[str, str]) -> None:
