@@ -110,7 +110,8 @@ class StackSpec:
     runs in. `ports` are single (`8080`) or ranges (`8000-8010`), opened to everybody. `network` is the name of our
     foundation's network, None where `given` names one or the cloud has none. `encrypted_with` is a key of the user's
     for disks. `deadman_s` is how long a node goes on without control; `most_s` its longest life. `priority_class` is
-    a name that a cluster knows. Keeps to schemas/spec.v1.json.
+    a name that a cluster knows. `bake` is that of a stack that makes an image: its `name`, the `stage` it is in
+    (machine, image, kept) and the `node` it is made of. Keeps to schemas/spec.v1.json.
     """
 
     project: str
@@ -142,6 +143,7 @@ class StackSpec:
     deadman_s: float | None = None
     most_s: float | None = None
     priority_class: str | None = None
+    bake: Mapping[str, str] | None = None
     given: Given = field(default_factory=Given)
 
     @property
@@ -216,7 +218,7 @@ class StackSpec:
 
 PLAIN = (
     "task", "owner", "image", "container", "ports", "disk_tier", "network_tier", "network", "encrypted_with",
-    "checkpoint", "deadman_s", "most_s", "priority_class",
+    "checkpoint", "deadman_s", "most_s", "priority_class", "bake",
 )  # fmt: skip
 """Fields of a StackSpec that are written as they are."""
 

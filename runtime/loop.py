@@ -16,7 +16,7 @@ import sys
 import threading
 from typing import Any, Callable, Optional
 
-from runtime import cgroup, machine, mounts, phases
+from runtime import cgroup, contents, machine, mounts, phases
 from runtime.attempts import Attempts, Place
 from runtime.carrier import open_carrier
 from runtime.deadman import Deadman, boot_id, now
@@ -162,6 +162,7 @@ class Agent:
                 size = record["log_bytes"] if record else place.log_size
                 self.shipper.finish((run, attempt, part), size)
         boot = {"kind": "boot", "boot_id": self.boot_id, "reboot": rebooted}
+        contents.tell(self.manifest)
         self._apply(*machine.resume(self.state, rebooted), first=boot)
 
     # --- what others report

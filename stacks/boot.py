@@ -61,7 +61,7 @@ class Boot:
     for their ranks: the instance id of EC2, the numeric id of Compute Engine, the vmId of Azure.
     `secrets` is how the names of the task's secrets begin where their values lie: `PREFIX` in Secrets Manager,
     `projects/PROJECT/secrets/PREFIX` in Secret Manager, `https://VAULT.vault.azure.net/secrets/PREFIX` in Key Vault,
-    which has `-` for each `_` of a name.
+    which has `-` for each `_` of a name. `recipe` is what a machine runs that becomes an image, instead of the agent.
     """
 
     cloud: str
@@ -75,6 +75,7 @@ class Boot:
     most_s: float | None = None
     secrets: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    recipe: str | None = None
 
     def constants(self) -> dict[str, Any]:
         """The manifest (schemas/manifest.v1.json) without what only the node knows; and the agent's hash."""
@@ -89,6 +90,7 @@ class Boot:
             "deadman_s": self.deadman_s,
             "most_s": self.most_s,
             "labels": dict(sorted(self.labels.items())),
+            "recipe": self.recipe,
         }
         data["link"] = {name: value for name, value in data["link"].items() if value is not None}
         return {name: value for name, value in data.items() if value not in (None, [], {})}
@@ -100,7 +102,7 @@ def user_data(boot: Boot, limit: int = LIMIT) -> bytes:
     Raises Problems cloud/user-data-too-long for names and labels that leave no room.
     """
     constants = json.dumps(boot.constants(), separators=(",", ":"))
-    text = _SCRIPT.replace("{stub}", _stubs()[boot.store.kind])
+    text = _SCRIPT.replace("{stub}", _stubs()[f"bake-{boot.store.kind}" if boot.recipe else boot.store.kind])
     content = text.replace("{constants}", constants.replace("'", "'\\''")).encode()
     if len(content) > limit:
         raise Problems(

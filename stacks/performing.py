@@ -382,7 +382,7 @@ class Operation:
             "problem": problem.to_data() if problem else None,
             "failure": failure.value if failure else None,
             "nodes": self._nodes,
-            "store": (listener.outputs or {}).get("store"),
+            **{name: (listener.outputs or {}).get(name) for name in ("store", "image")},
             "changes": dict(listener.changes),
             "steps": sorted(listener.steps, key=lambda row: (rank(row["urn"]) or 0, row["urn"])),
             "resources": self._resources,

@@ -13,6 +13,9 @@ from compiler.catalog import accelerators
 MOVING = frozenset({"parameter", "family", "urn"})
 """Kinds of ids that the vendor resolves when a machine is made, until `catalog update` has resolved them."""
 
+BAKED = "skywright-"
+"""How the names of images begin that `bake` made."""
+
 
 @dataclass(frozen=True, slots=True)
 class Image:
@@ -38,6 +41,11 @@ class Image:
     source: str
 
     @property
+    def baked(self) -> bool:
+        """Whether the user made it of one of the vendor's, with `bake`."""
+        return self.name.startswith(BAKED)
+
+    @property
     def pinned(self) -> bool:
         """Whether this names the same bits next month."""
         return self.kind not in MOVING or (self.kind == "urn" and not self.id.endswith(":latest"))
@@ -55,8 +63,9 @@ def image_for(
     """The image for a machine in `region` with `accelerator` (our name for it, None: without) and `arch`
     (`x86_64`, `arm64`), or the one called `name` there. None where none is known: the vendor's default.
 
-    `images` are those of a catalog (`contents.images`), by default those that are shipped. One that is known for
-    the region goes before one for all regions, then the order of the table decides.
+    `images` are those of a catalog (`contents.images`), by default those that are shipped. One that the user baked
+    goes first, the newest of several; then one that is known for the region goes before one for all regions, then
+    the order of the table decides.
     """
     drives = None
     if accelerator is not None:
@@ -72,6 +81,8 @@ def image_for(
         and one.region in (None, region)
         and (one.drives == drives if name is None else one.name == name)
     ]
+    if baked := [one for one in found if one.baked]:
+        return max(baked, key=lambda one: one.date)
     return min(found, key=lambda one: one.region is None, default=None)
 
 

@@ -38,6 +38,9 @@ CHAOS_DOC = """KIND is one of
 CATALOG_DOC = """ls lists the catalogs that are kept here. update asks each vendor for its prices; what cannot be had
 stays as it was. lock writes catalog.lock beside a task: its plans then use just the prices of now."""
 
+BAKE_DOC = """Both are made by one recipe of one list (docs/clouds/images.md). In a cloud a machine runs it, an image
+is made of the machine, and the machine goes; `bake` again goes on where it was cut off."""
+
 VERBS: tuple[Verb, ...] = (
     Verb(
         "up",
@@ -228,6 +231,25 @@ VERBS: tuple[Verb, ...] = (
             JSON,
         ),
         later=frozenset({"output"}),
+    ),
+    Verb(
+        "bake",
+        "Make a node image: a container image, or a machine image of a cloud",
+        "bake",
+        (),
+        (
+            Flag("container", "a Dockerfile with its context, built where a container engine is"),
+            text("out", "the folder for them (default: skywright-image)", "DIR", "o"),
+            text("tag", "what the container image is called", "NAME"),
+            text("cloud", "the cloud that gets an image", "CLOUD"),
+            text("region", "the region of that image", "REGION"),
+            text("zone", "the zone of the machine that becomes it", "ZONE"),
+            text("gpus", "the accelerator whose driver it has: H100", "NAME"),
+            Flag("arch", "its kind of CPU", kind=Kind.TEXT, value="ARCH", choices=("x86_64", "arm64")),
+            text("instance-type", "the machine that becomes it", "TYPE"),
+            JSON,
+        ),
+        doc=BAKE_DOC,
     ),
     Verb(
         "check",

@@ -33,6 +33,7 @@ CAPABILITIES = frozenset(
 ENV: tuple[str, ...] = ("AWS_",)
 EXTRA = "aws"
 FOUNDATION = True
+BAKES = True
 
 _METADATA = "http://169.254.169.254/latest"
 PROBES: tuple[Probe, ...] = (

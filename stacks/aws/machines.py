@@ -14,6 +14,7 @@ from compiler.spec import StackSpec
 from stacks.aws import fast, names
 from stacks.aws.network import Place
 from stacks.boot import Boot, Store, user_data
+from stacks.image import recipe
 
 if TYPE_CHECKING:
     import pulumi
@@ -113,6 +114,7 @@ def boot(spec: StackSpec, rank: int, store: Store) -> Boot:
         most_s=spec.most_s,
         secrets=names.secrets(spec) if spec.secrets else None,
         labels=spec.labels,
+        recipe=recipe.bakes(spec.bake, spec.agent),
     )
 
 
@@ -126,7 +128,7 @@ def _shared(spec: StackSpec, setting: Setting, image: pulumi.Input[str]) -> dict
         "iam_instance_profile": setting.profile,
         "key_name": spec.given.ssh_key,
         "instance_market_options": _market(spec),
-        "instance_initiated_shutdown_behavior": "terminate",
+        "instance_initiated_shutdown_behavior": "stop" if spec.bake else "terminate",
         "metadata_options": aws.ec2.InstanceMetadataOptionsArgs(
             http_endpoint="enabled",
             http_tokens="required",

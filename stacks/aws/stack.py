@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from compiler.spec import StackSpec
-from stacks.aws import bucket, identity, machines, names, network
+from stacks.aws import baking, bucket, identity, machines, names, network
 from stacks.boot import Store
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ def build(spec: StackSpec) -> None:
 
     through = network.provider(spec)
     options, asking = pulumi.ResourceOptions(provider=through), pulumi.InvokeOptions(provider=through)
+    if baking.only(spec):
+        baking.image(spec, options)
+        return
     account = aws.get_caller_identity(opts=asking).account_id
     key = _key(spec, asking)
     name = names.bucket(spec, account)
@@ -33,6 +36,8 @@ def build(spec: StackSpec) -> None:
     )
     pulumi.export("nodes", nodes)
     pulumi.export("store", store.to_data())
+    if baking.due(spec):
+        baking.image(spec, options)
 
 
 def _key(spec: StackSpec, asking: pulumi.InvokeOptions) -> pulumi.Output[str] | None:
