@@ -93,7 +93,7 @@ def _value(value: Any, schema: Mapping[str, Any], path: Path, branch: bool = Fal
         yield from _array(value, schema, path)
     elif isinstance(value, str):
         yield from _text(value, schema, path)
-    elif not branch and schema.get("type") == "number" and not math.isfinite(value):
+    elif (not branch or "minimum" in schema) and schema.get("type") == "number" and not math.isfinite(value):
         # Amounts that may be texts too have readers of their own, which say more.
         yield Fault(path, "task/wrong-value", f"{_name(path)} cannot be `{value}`", _example(schema, path))
     elif isinstance(value, (int, float)) and not isinstance(value, bool):

@@ -94,6 +94,8 @@ def test_defaults_hold_where_the_task_says_nothing(project: Path) -> None:
         ("project: My Project\n", "usage/bad-project", 1),
         ("defaults: {resources: {cpu: 2}}\n", "usage/bad-setting", 1),
         ("prices: {discounts: {aws: 1.5}}\n", "usage/bad-setting", 1),
+        ("prices: {discounts: {aws: .nan}}\n", "usage/bad-setting", 1),
+        ("throughput:\n  A100: -.inf\n", "usage/bad-setting", 2),
         ("prices:\n  discounts:\n    awss: 0.1\n", "usage/bad-setting", 3),
         ("prices:\n  discounts:\n    aws:\n    - {part: 0.1, market: sport}\n", "usage/bad-setting", 4),
         ("prices:\n  reservations:\n  - {cloud: aws, count: 1}\n", "usage/bad-setting", 3),
