@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from tests.standins.store import VARIABLE
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
+CANARY = "canary-4711-pear"
 TASK = """
 name: boots
 resources:
@@ -30,6 +33,7 @@ workdir: code
 run: |
   trap 'echo rank $SKYPILOT_NODE_RANK saves; exit 0' TERM
   echo rank $SKYPILOT_NODE_RANK of $SKYPILOT_NUM_NODES on $(hostname) with $(cat word)
+  printf %s "$PEAR" | sha256sum
   while [ ! -e /tmp/end ]; do sleep 0.1; done
   exit 7
 """
@@ -56,6 +60,19 @@ def metal(sky, tmp_path: Path) -> Iterator[Metal]:
     assert made.front.refused == []
 
 
+def kept(sky, metal: Metal) -> Iterator[tuple[str, bytes]]:
+    """Every object of the account, and every file of the user and of the machines."""
+    s3 = metal.client("s3")
+    for bucket in s3.list_buckets()["Buckets"]:
+        for item in s3.list_objects_v2(Bucket=bucket["Name"]).get("Contents", ()):
+            yield item["Key"], s3.get_object(Bucket=bucket["Name"], Key=item["Key"])["Body"].read()
+    for folder in (sky.home, metal.folder):
+        for path in folder.rglob("*"):
+            if path.is_file() and not path.is_symlink():
+                with contextlib.suppress(FileNotFoundError):
+                    yield str(path), path.read_bytes()
+
+
 def of_rank(sky, rank: int) -> str:
     """The instance that holds a rank now."""
     found = [
@@ -72,7 +89,7 @@ def running(sky, attempt: int) -> bool:
 def test_nodes_boot_are_lost_and_come_back(sky, metal: Metal) -> None:
     (sky.folder / "code").mkdir()
     (sky.folder / "code" / "word").write_text("apples\n")
-    with sky.start("up", "--yes", sky.task(TASK)) as process:
+    with sky.start("up", "--yes", "--secret", f"PEAR={CANARY}", sky.task(TASK)) as process:
         try:
             the_story(sky, metal, process)
         finally:
@@ -89,6 +106,11 @@ def the_story(sky, metal: Metal, process: subprocess.Popen[str]) -> None:
     for rank, node in enumerate(first):
         said = f"rank {rank} of 2 on {node} with apples"
         sky.wait(lambda said=said: said in "".join(out), f"`{said}` in the log")
+
+    # The secret went through the cloud's own store: it is in no object, no disk of a node, no file of the user's.
+    assert hashlib.sha256(CANARY.encode()).hexdigest() in "".join(out)
+    for name, content in kept(sky, metal):
+        assert CANARY.encode() not in content, name
 
     # A notice at the metadata service: the task saves, this instance is replaced, and no other.
     metal.notice(first[1], 60)

@@ -19,7 +19,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,20 +86,15 @@ class Metal:
     _numbers = itertools.count()
 
     def __init__(self, moto: str, folder: Path, region: str = "us-east-1") -> None:
-        import boto3
-
         self.folder, self.region, self.moto = folder, region, moto
         self.machines: dict[str, Machine] = {}
         self.booted: list[str] = []
         self.ended: list[tuple[str, str]] = []
         """Machines that are gone, and what became of their instance."""
         self.trouble: list[str] = []
-        keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
-
-        def client(service: str) -> Any:
-            return boto3.client(service, region_name=region, endpoint_url=moto, **keys)
-
-        self._ec2, self._iam, self._sts = client("ec2"), client("iam"), client("sts")
+        self.bake: Callable[[Path], None] = lambda root: None
+        """Puts into a new machine's folders (below `root`) what its image holds."""
+        self._clients: dict[str, Any] = {}
         self.name = f"sky{os.getpid()}x{next(self._numbers)}"
         self._over = threading.Event()
         self._lock = threading.RLock()
@@ -107,6 +102,18 @@ class Metal:
         self._credentials: dict[str, dict[str, str]] = {}
         self._due: dict[str, float] = {}
         self._broken: set[str] = set()
+
+    def client(self, service: str) -> Any:
+        """One of boto3's, for the owner of the account."""
+        import boto3
+
+        with self._lock:
+            if service not in self._clients:
+                keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+                self._clients[service] = boto3.client(
+                    service, region_name=self.region, endpoint_url=self.moto, **keys
+                )
+            return self._clients[service]
 
     # The data centre.
 
@@ -131,7 +138,7 @@ class Metal:
         for network in os.listdir("/run/netns"):
             if network == self.name or network.startswith(f"{self.name}n"):
                 subprocess.run(["ip", "netns", "delete", network], check=False)
-        for one in (self._ec2, self._iam, self._sts):
+        for one in self._clients.values():
             one.close()
 
     def notice(self, node: str, seconds: float) -> None:
@@ -148,7 +155,7 @@ class Metal:
 
     def lose(self, node: str) -> None:
         """Take an instance away without a word."""
-        self._ec2.terminate_instances(InstanceIds=[node])
+        self.client("ec2").terminate_instances(InstanceIds=[node])
 
     def cut(self, node: str) -> None:
         """Pull an instance's cable: it runs on, alone."""
@@ -167,10 +174,14 @@ class Metal:
         if not arn:
             raise LookupError("no profile")
         name = arn.rpartition("/")[2]
-        role = self._iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]["Roles"][0]
+        role = self.client("iam").get_instance_profile(InstanceProfileName=name)["InstanceProfile"]["Roles"][
+            0
+        ]
         with self._lock:
             if role["RoleName"] not in self._credentials:
-                made = self._sts.assume_role(RoleArn=role["Arn"], RoleSessionName=machine.node)["Credentials"]
+                made = self.client("sts").assume_role(RoleArn=role["Arn"], RoleSessionName=machine.node)[
+                    "Credentials"
+                ]
                 self._credentials[role["RoleName"]] = {
                     "AccessKeyId": made["AccessKeyId"],
                     "SecretAccessKey": made["SecretAccessKey"],
@@ -253,7 +264,7 @@ class Metal:
             if time.monotonic() >= due:
                 del self._due[node]
                 self.lose(node)
-        states = {one["InstanceId"]: one for one in _instances(self._ec2)}
+        states = {one["InstanceId"]: one for one in _instances(self.client("ec2"))}
         for node in list(self.machines):
             machine = self.machines[node]
             machine.facts = states.get(node, machine.facts)
@@ -274,24 +285,25 @@ class Metal:
     def _shut_down(self, node: str) -> None:
         """The machine has switched itself off: EC2 does what the instance says about that."""
         self._take_down(node)
-        said = self._ec2.describe_instance_attribute(
+        said = self.client("ec2").describe_instance_attribute(
             InstanceId=node, Attribute="instanceInitiatedShutdownBehavior"
         )
         wanted = said["InstanceInitiatedShutdownBehavior"].get("Value")
         if wanted == "terminate":
             self.lose(node)
         else:
-            self._ec2.stop_instances(InstanceIds=[node])
+            self.client("ec2").stop_instances(InstanceIds=[node])
 
     def _boot(self, facts: dict[str, Any]) -> None:
         node, address = facts["InstanceId"], facts["PrivateIpAddress"]
-        said = self._ec2.describe_instance_attribute(InstanceId=node, Attribute="userData")
+        said = self.client("ec2").describe_instance_attribute(InstanceId=node, Attribute="userData")
         content = base64.b64decode(said.get("UserData", {}).get("Value", ""))
         root = self.folder / node
         for name in (*PRIVATE, "bin"):
             (root / name).mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            (root / FALLEN).unlink()
+        if not (root / FALLEN).exists():
+            self.bake(root)
+        (root / FALLEN).unlink(missing_ok=True)
         (root / "user-data").write_bytes(content)
         (root / "console").touch()
         (root / "hosts").write_text(self.front.hosts("169.254.169.253"))
