@@ -27,7 +27,7 @@ PROJECT = (
         (
             Positional(
                 "only",
-                "names of figures, or `corpus DIR`: read task files as SkyPilot does",
+                "names of figures; `corpus DIR`: read task files as SkyPilot does; `clouds`: examples on every cloud",
                 many=True,
                 optional=True,
             ),

@@ -20,7 +20,9 @@ SORTED: tuple[tuple[Failure, str], ...] = (
         r"UnfulfillableCapacity|capacity-not-available|no Spot capacity available|"
         r"Server\.InternalError: Internal error on launch|"
         r"not supported in your requested Availability Zone|Unsupported: .*instance type|MaxPriceTooLow|"
-        r"bad-parameters: .*capacity|price-too-low",
+        r"bad-parameters: .*capacity|price-too-low|"
+        # Price lists name some that a region has no more: another place may.
+        r"InvalidParameterValue: .*instance types do not exist",
     ),
     (
         Failure.CREDENTIALS,
@@ -33,7 +35,7 @@ SORTED: tuple[tuple[Failure, str], ...] = (
     (
         Failure.NOT_FOUND,
         r"\.NotFound|NotFoundException|NoSuch(Bucket|Key|Entity)|no matching .* found|couldn't find resource|"
-        r"InvalidAMIID|InvalidParameterValue: .*instance types do not exist|ParameterNotFound|empty result",
+        r"InvalidAMIID|ParameterNotFound|empty result",
     ),
 )
 """In this order: a refusal for the account's limits may speak of capacity as well."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 CIDR = "10.64.0.0/16"
 """Of the VPC; a zone's subnet is the /20 of its letter, so that a zone that is opened later moves no other."""
 EVERYWHERE = "0.0.0.0/0"
+ID = re.compile(r"(vpc|subnet|sg)-([0-9a-f]{8}|[0-9a-f]{17})")
+"""What AWS calls a thing by itself; any other word is a name that people gave, `vpc-of-the-team` too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,7 @@ def _vpc(name: str, options: pulumi.InvokeOptions, tags: dict[str, str]) -> pulu
     """By id, or by its name tag."""
     import pulumi_aws as aws
 
-    if name.startswith("vpc-"):
+    if ID.fullmatch(name):
         return aws.ec2.get_vpc_output(id=name, opts=options).apply(lambda found: found.id)
     return aws.ec2.get_vpc_output(tags={"Name": name, **tags}, opts=options).apply(lambda found: found.id)
 
@@ -149,7 +152,7 @@ def _first(
         if zone:
             wanted["availability-zone"] = zone
         if named:
-            wanted["subnet-id" if named.startswith("subnet-") else "tag:Name"] = named
+            wanted["subnet-id" if ID.fullmatch(named) else "tag:Name"] = named
         return [aws.ec2.GetSubnetsFilterArgs(name=name, values=[value]) for name, value in wanted.items()]
 
     found = aws.ec2.get_subnets_output(filters=vpc.apply(filters), opts=options)
@@ -219,7 +222,10 @@ def _group(name: str, vpc: pulumi.Output[str], options: pulumi.InvokeOptions) ->
     import pulumi
     import pulumi_aws as aws
 
-    if name.startswith("sg-"):
+    if ID.fullmatch(name):
         return pulumi.Output.from_input(name)
-    found = aws.ec2.get_security_group_output(name=name, vpc_id=vpc, opts=options)
+    if name.startswith("sg-"):  # AWS refuses group names that begin so: it is what the team tagged it with
+        found = aws.ec2.get_security_group_output(tags={"Name": name}, vpc_id=vpc, opts=options)
+    else:
+        found = aws.ec2.get_security_group_output(name=name, vpc_id=vpc, opts=options)
     return found.apply(lambda group: group.id)

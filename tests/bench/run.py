@@ -95,6 +95,10 @@ def run(values: Any) -> int:
         from tests.bench import corpus
 
         return corpus.run(values.only[1:])
+    if values.only and values.only[0] == "clouds":
+        from tests.bench import clouds
+
+        return clouds.run(values.only[1:], as_data=bool(values.json))
     groups: dict[str, Callable[[Bench], dict[str, tuple[float, str]]]] = {
         "start": start_times,
         "up": up_times,

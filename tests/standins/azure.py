@@ -28,8 +28,8 @@ Arguments = Mapping[str, Any]
 # ResourceGroup
 
 
-def _group_remove(ask: Ask) -> None:
-    """With a group goes everything in it."""
+def _with_its_parts(ask: Ask) -> None:
+    """With a group, an account or a container goes everything in it."""
     for kind, name in ask.store.kinds(CLOUD_NAME):
         if name.lower().startswith(f"{ask.id.lower()}/"):
             ask.store.drop(CLOUD_NAME, kind, name)
@@ -56,7 +56,7 @@ GROUP = stored(
     },
     replaces=("resourceGroupName", "location"),
     rules=_group_rules,
-    remove=_group_remove,
+    remove=_with_its_parts,
     exists="cannot create already existing resource '{}'",
     name="resourceGroupName",
     delete_first=True,
@@ -364,6 +364,7 @@ ACCOUNT = arm(
         "creationTime": ask.state.get("creationTime") or "2026-01-01T00:00:00Z",
     },
     check=_account_check,
+    remove=_with_its_parts,
     joint="",
 )
 
@@ -383,6 +384,7 @@ CONTAINER = arm(
     parent=("accountName",),
     check=_in_account,
     outputs=lambda ask, path: {"etag": '"1"', "hasImmutabilityPolicy": False, "hasLegalHold": False},
+    remove=_with_its_parts,
     placed=False,
 )
 

@@ -37,10 +37,32 @@ def reset(url: str) -> None:
     urllib.request.urlopen(urllib.request.Request(f"{url}/moto-api/reset", method="POST")).close()
 
 
+KNOWN, UNLISTED = "p3dn.24xlarge", ("p3.2xlarge", "p3.8xlarge", "p3.16xlarge")
+"""Machines that AWS's price list sells and moto's list lacks."""
+
+
+def list_machines() -> None:
+    """Offer UNLISTED wherever there is the one of their family that moto knows."""
+    from moto.ec2.models import instance_types as known
+
+    for offered in known.INSTANCE_TYPE_OFFERINGS.values():
+        for rows in offered.values():
+            rows += [
+                {**row, "InstanceType": name}
+                for row in tuple(rows)
+                if row["InstanceType"] == KNOWN
+                for name in UNLISTED
+            ]
+    for name in UNLISTED:
+        known.INSTANCE_TYPES[name] = {**known.INSTANCE_TYPES[KNOWN], "InstanceType": name}
+        known.InstanceTypeBackend.instance_types.append(known.InstanceType(name))
+
+
 def main() -> None:
     """Print the port, serve until stdin ends."""
     from moto.server import ThreadedMotoServer
 
+    list_machines()
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     print(server.get_host_and_port()[1], flush=True)
