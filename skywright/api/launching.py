@@ -27,7 +27,7 @@ def validate(task: Task | Dag) -> None:
 
     Raises Problems task/...; of a Dag those of all its tasks.
     """
-    from skywright.cli.planning import check_local
+    from skywright.cli.sources import check_local
 
     found: list[Problem] = []
     for one in task.tasks if isinstance(task, Dag) else (task,):
@@ -123,7 +123,8 @@ def launch(
     from skywright.cli import living, settings
     from skywright.cli.launch import connect, never_used, ready_engine
     from skywright.cli.order import make_order, send_files
-    from skywright.cli.planning import check_local, make_plan, make_spec, recent_losses
+    from skywright.cli.planning import make_plan, make_spec, recent_losses
+    from skywright.cli.sources import check_local
 
     entry = _entry(_single(task), cluster_name)
     check_local(entry.task)
@@ -164,7 +165,8 @@ def exec(task: Task | Dag, cluster_name: str) -> Handle:
     from skywright.cli import living
     from skywright.cli.launch import connect
     from skywright.cli.order import make_run, send_files
-    from skywright.cli.planning import capabilities, check_local
+    from skywright.cli.planning import capabilities
+    from skywright.cli.sources import check_local
 
     entry = _entry(_single(task), cluster_name)
     wrong = missing(entry.task) or refusals(entry.task, frozenset(Capability))

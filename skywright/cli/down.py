@@ -8,11 +8,13 @@ from compiler.problem import Exit, Problem, Problems
 from skywright.cli import screen
 from skywright.cli.arguments import Values
 from skywright.cli.follow import waits_for_login
+from skywright.cli.foundation import say_stands
 from skywright.cli.launch import connect, timeline_end
 from skywright.cli.names import confirm_many, meant, sorted_out
 
 if TYPE_CHECKING:
     from skywright.control.client import Client
+    from stacks.standing import Standing
 
 WAIT_S = 20.0
 
@@ -40,7 +42,15 @@ def run(values: Values) -> int:
             results.append({"name": name, "state": "removing", "kept": None})
             continue
         ended = _wait(client, name, after)
-        results.append({"name": name, "state": ended["state"], "kept": ended["kept"]})
+        stands = stands_after(ended)
+        results.append(
+            {
+                "name": name,
+                "state": ended["state"],
+                "kept": ended["kept"],
+                "stands": stands.to_data() if stands else None,
+            }
+        )
         if ended["state"] != "gone" and ended["problem"]:
             refused.append(Problem.of(ended["problem"]))
         elif not values.json:
@@ -83,6 +93,15 @@ def _wait(client: Client, name: str, after: int) -> dict[str, Any]:
         shown.close()
 
 
+def stands_after(deployment: dict[str, Any]) -> Standing | None:
+    """What its place keeps when it is gone."""
+    from compiler.spec import StackSpec
+    from stacks.standing import standing
+
+    made = StackSpec.from_data(deployment["spec"]).foundation if deployment.get("spec") else None
+    return standing(made) if made else None
+
+
 def _say(deployment: dict[str, Any], *, purge: bool) -> None:
     name, kept = deployment["name"], deployment["kept"]
     screen.say(
@@ -91,3 +110,5 @@ def _say(deployment: dict[str, Any], *, purge: bool) -> None:
     if kept and not purge:
         files = f"{screen.plural(kept['files'], 'file')}, {screen.size(kept['bytes'])}"
         screen.say(f"  kept: {kept['path']} ({files})")
+    if one := stands_after(deployment):
+        screen.say(f"  {say_stands(one)}")

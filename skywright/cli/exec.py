@@ -11,7 +11,8 @@ from skywright.cli.arguments import Values
 from skywright.cli.launch import after_acceptance, connect, timeline_end
 from skywright.cli.living import look, refuse
 from skywright.cli.order import make_run, send_files
-from skywright.cli.planning import capabilities, check_local
+from skywright.cli.planning import capabilities
+from skywright.cli.sources import check_local
 from skywright.cli.taskfile import check_name, read_entry
 
 

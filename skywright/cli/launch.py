@@ -11,7 +11,8 @@ from compiler.problem import Exit, Problems
 from skywright.cli import screen, settings
 from skywright.cli.arguments import Values
 from skywright.cli.order import make_order, send_files
-from skywright.cli.planning import check_local, make_plan, make_spec, recent_losses
+from skywright.cli.planning import make_plan, make_spec, recent_losses
+from skywright.cli.sources import check_local
 from skywright.cli.taskfile import Entry, read_entry
 
 if TYPE_CHECKING:

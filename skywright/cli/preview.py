@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import secrets
-import shutil
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from compiler.problem import Exit, Problem, Problems
+from compiler.problem import Exit
 from skywright.cli import screen, settings
 from skywright.cli.arguments import Values
-from skywright.cli.planning import check_local, make_plan, make_spec, recent_losses
+from skywright.cli.planning import make_plan, make_spec, recent_losses
+from skywright.cli.sources import check_local
 from skywright.cli.taskfile import Entry, read_entry
 
 if TYPE_CHECKING:
     from compiler.plan import Plan
     from skywright.cli.living import Living
-
-POLL_S = 0.05
 
 
 def run(values: Values) -> int:
@@ -77,31 +74,13 @@ def show(values: Values, entry: Entry, plan: Plan, living: Living | None = None)
 
 def operate(entry: Entry, plan: Plan, living: Living | None = None) -> dict[str, Any]:
     """One preview operation, whose parent we are; its result. Raises the operation's Problems."""
-    from stacks import operate as operations
-    from stacks.home import home
+    from skywright.cli.operating import carry_out
+    from stacks.operate import Kind
 
     spec = make_spec(entry, plan.chosen, settings.project())
     if living:
         spec = living.stack(entry, spec)
-    name = f"preview-{secrets.token_hex(6)}"
-    folder = home() / "previews" / name
-    folder.parent.mkdir(mode=0o700, exist_ok=True)
-    try:
-        request = operations.Request(
-            name, operations.Kind.PREVIEW, spec, env=settings.engine_env(clouds=[spec.cloud])
-        )
-        operations.start(request, folder)
-        while operations.running(folder):
-            time.sleep(POLL_S)
-        result = operations.result(folder)
-        if result is None:
-            output = (folder / "output.txt").read_text(errors="replace")
-            raise RuntimeError(f"the preview ended without a result:\n{output[-4000:]}")
-    finally:
-        operations.stop(folder)
-        shutil.rmtree(folder, ignore_errors=True)
-    if not result["ok"]:
-        raise Problems(Problem.of(result["problem"]))
+    result = carry_out(Kind.PREVIEW, spec, settings.engine_env(clouds=[spec.cloud]))
     steps = [{**step, "reasons": fields_of(step["reasons"])} for step in result["steps"]]
     return {**result, "steps": steps, "stack": spec.stack}
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from compiler.problem import Exit, Problem
+from compiler.problem import Exit, Problem, Problems
 from skywright.cli import screen
 from skywright.cli.arguments import Values
+from skywright.cli.foundation import look, say_stands
 from skywright.cli.launch import connect, never_used
 from skywright.cli.live import progress_text
 from skywright.cli.names import pick
 
 if TYPE_CHECKING:
     from skywright.control.client import Client
+    from stacks.standing import Standing
 
 EVENTS = 8
 """Last events that `status NAME` shows."""
@@ -34,8 +36,9 @@ def run(values: Values) -> int:
     shown = pick(living, values.names) if values.names else living
     if values.verb == "queue":
         return _queue(values, client, shown)
+    stands = standing() if client and not values.names and not values.ip else ()
     if values.json:
-        screen.data({"deployments": shown})
+        screen.data({"deployments": shown, "foundations": [one.to_data() for one in stands]})
     elif values.ip:
         for deployment in shown:
             for node in deployment["nodes"][:1]:
@@ -47,7 +50,18 @@ def run(values: Values) -> int:
         _one(shown[0], client)
     else:
         _all(shown, wide=bool(values.verbose))
+    for one in stands if not values.json else ():
+        if not one.users:
+            screen.say(say_stands(one))
     return int(Exit.FINE)
+
+
+def standing() -> tuple[Standing, ...]:
+    """Networks that stand, as far as that is told at once; a backend that refuses hides no deployment."""
+    try:
+        return look(ask=False)
+    except Problems:
+        return ()
 
 
 def _all(shown: list[dict[str, Any]], *, wide: bool) -> None:

@@ -302,6 +302,17 @@ VERBS: tuple[Verb, ...] = (
         (JSON,),
     ),
     Verb(
+        "foundation",
+        "Show the networks that deployments share (ls), or remove those that nothing uses (down)",
+        "foundation",
+        (
+            Positional("action", "ls | down"),
+            Positional("places", "only there: CLOUD/REGION", many=True, optional=True),
+        ),
+        (YES, JSON),
+        doc="A network is made with the first deployment of a place and stays after the last one.",
+    ),
+    Verb(
         "login",
         "Renew the credentials that a deployment uses by those of this shell",
         "login",
