@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import getpass
-import hashlib
 import json
 import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from compiler.problem import Problem, Problems
-from stacks import home, process
+from stacks import process
+from stacks.carriers import Carrier, Entry
 from stacks.process import Identity
 
 RENEW_S = 5.0
 GIVE_UP_S = 20.0
 """An owner that could not renew for this long stops writing, before anybody may take its lease."""
 EXPIRES_S = 30.0
-ALONE_S = 10.0
-"""Longest wait for the file lock, which is held for milliseconds unless its holder was suspended."""
 
 
 def place() -> str:
@@ -88,104 +83,6 @@ class Record:
             engine=Identity.from_data(engine) if engine else None,
             dirty=data.get("dirty", False),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A stored lease: its bytes, and how long ago it was written by the store's own clock."""
-
-    content: bytes
-    age_s: float
-
-
-class Carrier(Protocol):
-    """Where leases of one backend are kept. Every write is conditional on the bytes that were read before."""
-
-    def read(self, key: str) -> Entry | None: ...
-
-    def write(self, key: str, content: bytes, expected: bytes | None) -> bool:
-        """Store `content` if the lease still is `expected` (None: absent); False when somebody was first."""
-        ...
-
-    def remove(self, key: str, expected: bytes) -> bool: ...
-
-
-class FileCarrier:
-    """Leases as files under `<root>/.skywright/leases`, written under one short file lock."""
-
-    def __init__(self, root: Path) -> None:
-        self.folder = root / ".skywright" / "leases"
-
-    def read(self, key: str) -> Entry | None:
-        with self._alone():
-            return self._read(key)
-
-    def write(self, key: str, content: bytes, expected: bytes | None) -> bool:
-        with self._alone():
-            now = self._read(key)
-            if (now.content if now else None) != expected:
-                return False
-            path = self._path(key)
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for draft in path.parent.glob(f".{path.name}.*"):  # of a writer that was killed: we are alone
-                draft.unlink()
-            home.write(path, content)
-            return True
-
-    def remove(self, key: str, expected: bytes) -> bool:
-        with self._alone():
-            now = self._read(key)
-            if now is None or now.content != expected:
-                return False
-            path = self._path(key)
-            path.unlink()
-            with contextlib.suppress(OSError):  # other stacks of the project are in it
-                path.parent.rmdir()
-            return True
-
-    def _read(self, key: str) -> Entry | None:
-        path = self._path(key)
-        try:
-            content = path.read_bytes()
-            written = path.stat().st_mtime
-        except FileNotFoundError:
-            return None
-        # The lock file was just touched: the file system's own clock, whoever serves it.
-        now = (self.folder / "lock").stat().st_mtime
-        return Entry(content, max(0.0, now - written))
-
-    def _path(self, key: str) -> Path:
-        return self.folder / f"{key}.json"
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(self.folder / "lock", "a") as lock:
-            deadline = time.monotonic() + ALONE_S
-            while not _locked(lock.fileno()):
-                if time.monotonic() > deadline:
-                    raise TimeoutError(errno.ETIMEDOUT, "another process does not let go", lock.name)
-                time.sleep(0.01)
-            os.utime(lock.fileno())
-            yield
-
-
-def _locked(file: int) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def carrier(folder: Path | None, url: str) -> Carrier:
-    """The carrier of a backend: beside a file backend's state.
-
-    Other backends are guarded by Pulumi's own lock; their lease excludes the operations of this user only.
-    """
-    if folder is not None:
-        return FileCarrier(folder)
-    return FileCarrier(home.home() / "leases" / hashlib.sha256(url.encode()).hexdigest()[:16])
 
 
 class Lease:

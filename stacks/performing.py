@@ -17,7 +17,20 @@ from typing import Any
 
 from compiler.problem import Problem, Problems
 from compiler.spec import Foundation, StackSpec
-from stacks import backend, cloud, engine, founding, home, install, lease, operate, plugins, process, refusal
+from stacks import (
+    backend,
+    carriers,
+    cloud,
+    engine,
+    founding,
+    home,
+    install,
+    lease,
+    operate,
+    plugins,
+    process,
+    refusal,
+)
 from stacks.cloud import Failure, Scope
 from stacks.engine import Session
 from stacks.events import Listener
@@ -165,7 +178,7 @@ class Operation:
     def _take_lease(self, settled: backend.Backend) -> bool:
         """Become the only writer. True when the last one was killed, or its last state was not all written."""
         with self._step("lease"):
-            carrier = lease.carrier(settled.folder, settled.url)
+            carrier = carriers.carrier(settled.folder, settled.url)
             self._lease = self._acquire(carrier, f"{self.request.kind.value} of {self._name}")
             self._lease.keep(self._lost)
             self._unclean = self._lease.previous is not None
@@ -220,7 +233,7 @@ class Operation:
         """Are the nodes on this machine, and so on the disk that may be full?"""
         return self.spec.cloud in engine.OWN_PROVIDER
 
-    def _acquire(self, carrier: lease.Carrier, what: str) -> lease.Lease:
+    def _acquire(self, carrier: carriers.Carrier, what: str) -> lease.Lease:
         try:
             return lease.acquire(carrier, self.spec.project, self.spec.stack, what)
         except OSError as error:

@@ -11,7 +11,7 @@ from typing import Any
 from compiler.problem import Problem, Problems
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTRAS = ("aws", "gcp", "azure", "kubernetes", "all")
+EXTRAS = ("aws", "gcp", "azure", "kubernetes", "postgres", "all")
 
 
 def run(values: Any) -> int:

@@ -18,7 +18,8 @@ from desk import wait
 
 from compiler.problem import Problems
 from stacks import lease, process
-from stacks.lease import FileCarrier, acquire
+from stacks.carriers.files import FileCarrier
+from stacks.lease import acquire
 
 KEY = "proj/train-local"
 
@@ -50,7 +51,8 @@ def test_a_held_lease_is_refused_with_holder_and_since(carrier):
     holder = python(
         """
         import sys; from pathlib import Path
-        from stacks.lease import FileCarrier, acquire
+        from stacks.carriers.files import FileCarrier
+        from stacks.lease import acquire
         acquire(FileCarrier(Path(sys.argv[1])), "proj", "train-local", "destroy of train")
         print("held", flush=True); sys.stdin.read(); import signal; signal.pause()
         """,
@@ -152,7 +154,8 @@ RACER = """
     import fcntl, os, random, sys, time
     from pathlib import Path
     from compiler.problem import Problems
-    from stacks.lease import FileCarrier, acquire
+    from stacks.carriers.files import FileCarrier
+    from stacks.lease import acquire
     root = Path(sys.argv[1])
     log = os.open(root / "log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     end = time.monotonic() + float(sys.argv[2])
@@ -198,7 +201,8 @@ def test_racing_writers_never_write_together(carrier, killing):
 KILLED = """
     import fcntl, os, signal, sys, tempfile
     from pathlib import Path
-    from stacks.lease import FileCarrier, acquire
+    from stacks.carriers.files import FileCarrier
+    from stacks.lease import acquire
     at = int(sys.argv[2])
     count = 0
     def counted(act):
