@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from stacks import refusal, state
@@ -89,6 +93,33 @@ class Listener:
         if (severity, text) not in self._said:  # every node may fail for the same reason
             self._said.add((severity, text))
             self._tell({"type": "diagnostic", "severity": severity, "text": text})
+
+
+class Log:
+    """The events of one operation as lines of a file; what is done on behalf of another is told to that one."""
+
+    def __init__(self, path: Path, told: Callable[[Row], None] | None = None) -> None:
+        self._told = told
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115
+        self._mutex = threading.Lock()
+
+    def tell(self, row: Row) -> None:
+        """Append one event; readers take whole lines."""
+        if self._told:
+            self._told(row)
+            return
+        line = json.dumps({"at": round(time.time(), 3), **row}, ensure_ascii=False).encode() + b"\n"
+        with self._mutex, contextlib.suppress(OSError):  # a full disk is told by the result
+            self._file.write(line)
+
+    @contextlib.contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Tell that a step begins, and how long it took when it is done."""
+        self.tell({"type": "step", "name": name, "status": "started"})
+        started = time.monotonic()
+        yield
+        seconds = round(time.monotonic() - started, 3)
+        self.tell({"type": "step", "name": name, "status": "done", "seconds": seconds})
 
 
 def _reasons(metadata: Mapping[str, Any]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -33,7 +32,7 @@ from stacks import (
 )
 from stacks.cloud import Failure, Scope
 from stacks.engine import Session
-from stacks.events import Listener
+from stacks.events import Listener, Log
 from stacks.operate import Kind, Request
 from stacks.refusal import Died, Refused
 from stacks.resume import resume
@@ -50,12 +49,11 @@ class Operation:
         self, folder: Path, request: Request, told: Callable[[dict[str, Any]], None] | None = None
     ) -> None:
         self.folder, self.request, self.spec = folder, request, request.spec
-        self._told = told
+        self._log = Log(folder / operate.EVENTS, told)
+        self.tell = self._log.tell
         self.cloud = cloud(self.spec.cloud)
         self._started = time.monotonic()
         self._engine_s = 0.0
-        self._events = open(folder / operate.EVENTS, "ab", buffering=0)  # noqa: SIM115
-        self._mutex = threading.Lock()
         self._listener = Listener(self.tell)
         self._session: Session | None = None
         self._lease: lease.Lease | None = None
@@ -66,25 +64,6 @@ class Operation:
         self._nodes: list[dict[str, Any]] = []
         self._inner: Operation | None = None
         self._foundation: dict[str, Any] | None = None
-
-    # Telling.
-
-    def tell(self, row: dict[str, Any]) -> None:
-        """Append one event; readers take whole lines. What is done on behalf of another operation is told there."""
-        if self._told:
-            self._told(row)
-            return
-        line = json.dumps({"at": round(time.time(), 3), **row}, ensure_ascii=False).encode() + b"\n"
-        with self._mutex, contextlib.suppress(OSError):  # a full disk is told by the result
-            self._events.write(line)
-
-    @contextlib.contextmanager
-    def _step(self, name: str) -> Iterator[None]:
-        self.tell({"type": "step", "name": name, "status": "started"})
-        started = time.monotonic()
-        yield
-        seconds = round(time.monotonic() - started, 3)
-        self.tell({"type": "step", "name": name, "status": "done", "seconds": seconds})
 
     # Being stopped.
 
@@ -147,7 +126,7 @@ class Operation:
         if destroys and self._is_here and settled.embedded and backend.cramped(settled):
             self._destroy_without_engine(settled)
             return
-        with self._step("engine"):
+        with self._log.step("engine"):
             cli = install.ensure(self._getting)
             if self._is_here:
                 plugins.keep(settled.pulumi_home)
@@ -177,7 +156,7 @@ class Operation:
 
     def _take_lease(self, settled: backend.Backend) -> bool:
         """Become the only writer. True when the last one was killed, or its last state was not all written."""
-        with self._step("lease"):
+        with self._log.step("lease"):
             carrier = carriers.carrier(settled.folder, settled.url)
             self._lease = self._acquire(carrier, f"{self.request.kind.value} of {self._name}")
             self._lease.keep(self._lost)
@@ -193,7 +172,7 @@ class Operation:
     def _work(self, session: Session, killed: bool) -> None:
         state = session.state()
         if killed or (state and state.pending):
-            with self._step("resume"):
+            with self._log.step("resume"):
                 state = resume(session, self.spec, self.cloud, state, killed, self.tell)
                 self._unclean = killed and state is None
         if self.request.kind is Kind.DESTROY:
@@ -218,7 +197,7 @@ class Operation:
         folder = self.folder / "foundation"
         folder.mkdir(mode=0o700, exist_ok=True)
         request = replace(self.request, spec=wanted, lost=(), secrets={})
-        with self._step("foundation"):
+        with self._log.step("foundation"):
             self._foundation = founding.carry_out(self._begin, request, folder, self._stopping)
         self._inner = None
         previewed = self.request.kind is Kind.PREVIEW
@@ -246,9 +225,9 @@ class Operation:
     def _destroy_without_engine(self, settled: backend.Backend) -> None:
         """Nodes on a full disk: delete them, then the state's files, none of which takes any space."""
         self._take_lease(settled)
-        with self._step("destroy"):
+        with self._log.step("destroy"):
             self._purge()
-        with self._step("remove"):
+        with self._log.step("remove"):
             assert settled.folder is not None
             state = settled.folder / ".pulumi" / "stacks" / self.spec.project / f"{self.spec.stack}.json"
             state.unlink(missing_ok=True)
@@ -267,26 +246,26 @@ class Operation:
         if state is None:
             if self.request.kind is Kind.REFRESH:
                 return
-            with self._step("init"):
+            with self._log.step("init"):
                 session.init()
                 if self._lease and self._lease.previous:
                     session.unlock()  # a lock may have outlived its stack
                 self._unclean = False
-        with self._step(self.request.kind.value), self._engine_time():
+        with self._log.step(self.request.kind.value), self._engine_time():
             if self.request.kind is Kind.REFRESH:
                 session.refresh(self._listener.hear)
             else:
                 lost = state.urns(self.request.lost) if state else []
                 session.up(self._listener.hear, lost)
         if self.request.secrets and isinstance(self.spec, StackSpec):
-            with self._step("secrets"):
+            with self._log.step("secrets"):
                 self.cloud.write_secrets(self.spec, self.request.secrets)
         exported = (self._listener.outputs or {}).get("nodes")
         if self.request.kind is Kind.UP and isinstance(exported, list):
             self._nodes = [{key: row.get(key) for key in ("rank", "id", "address")} for row in exported]
             self._resources = self._after(state)
             if (present := getattr(self.cloud, "present", None)) and isinstance(self.spec, StackSpec):
-                with self._step("nodes"):  # controllers of the cloud's own make them
+                with self._log.step("nodes"):  # controllers of the cloud's own make them
                     self._nodes = present(self.spec, self.request.lost, self._stopping, self.tell)
         else:
             self._look(session)
@@ -309,7 +288,7 @@ class Operation:
                 session.network_coming = coming
                 if self._stopping.is_set():
                     session.interrupt()
-            with self._step("preview"), self._engine_time():
+            with self._log.step("preview"), self._engine_time():
                 session.preview(self._listener.hear, replace)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -318,13 +297,13 @@ class Operation:
 
     def _destroy(self, session: Session, state: State | None) -> None:
         if state is not None:
-            with self._step("destroy"), self._engine_time():
+            with self._log.step("destroy"), self._engine_time():
                 try:
                     session.destroy(self._listener.hear)
                 except Refused:
                     if not self.request.purge or session.interrupted:
                         raise
-            with self._step("remove"):
+            with self._log.step("remove"):
                 session.remove(force=self.request.purge)
         if self.request.purge:
             self._purge()
