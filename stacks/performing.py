@@ -134,10 +134,11 @@ class Operation:
         self._session = session
         if self._stopping.is_set():
             session.interrupt()
-        if self.request.kind is Kind.UP and isinstance(self.spec, Foundation) and self._stands(session):
-            return
-        if self.request.kind in (Kind.UP, Kind.PREVIEW) and isinstance(self.spec, StackSpec):
-            self._found(session)
+        if self.request.kind in (Kind.UP, Kind.PREVIEW):
+            if isinstance(self.spec, StackSpec):
+                self._found(session)
+            elif self._stands(session):
+                return
         if self.request.kind is Kind.PREVIEW:
             self._preview(cli.path, settled, session)
             return

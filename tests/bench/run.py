@@ -85,12 +85,15 @@ FIGURES = {
         Figure("bucket carrier, an idle node", "$/day", 0.10),
         Figure("bucket carrier, a running node", "$/day", 0.25),
         Figure("bucket carrier, a node somebody watches", "$/day", None),
+        Figure("preview of an unchanged stack of 4 nodes on AWS", "s", 3),
+        Figure("resources that change when one of 8 nodes is replaced", "", 1),
+        Figure("user data on AWS", "bytes", 4096),
     )
 }
 
 
 def run(values: Any) -> int:
-    """Measure everything, or only the groups named (start, up, agent, control, link, recovery), and print it."""
+    """Measure everything, or only the groups that are named (up, agent, clouds, ...), and print it."""
     if values.only and values.only[0] == "corpus":
         from tests.bench import corpus
 
@@ -107,6 +110,7 @@ def run(values: Any) -> int:
         "plan": plan_times,
         "link": link_costs,
         "recovery": recovery,
+        "clouds": clouds,
     }
     wanted = [name for name in groups if not values.only or name in values.only]
     measured: dict[str, Figure] = {}
@@ -289,6 +293,18 @@ def link_costs(_bench: Bench) -> dict[str, tuple[float, str]]:
         note = f"{day.writes:,} writes and {day.reads:,} reads a day; {elsewhere}"
         found[f"bucket carrier, {title}"] = (round(day.cost(REQUESTS["aws"]), 4), note)
     return found
+
+
+def clouds(_bench: Bench) -> dict[str, tuple[float, str]]:
+    found = json_of("cloud_figures.py")
+    return {
+        "preview of an unchanged stack of 4 nodes on AWS": (
+            found["preview_s"],
+            "an operation from its start to its end; moto behind a stand-in for the provider",
+        ),
+        "resources that change when one of 8 nodes is replaced": (found["changed"], "of the whole stack"),
+        "user data on AWS": (found["user_data"], "as EC2 has it, of the largest of 8 nodes"),
+    }
 
 
 def plan_times(bench: Bench) -> dict[str, tuple[float, str]]:

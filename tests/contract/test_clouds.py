@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -377,6 +378,31 @@ def test_a_foundation_costs_nothing_or_says_so(name: str, builder: Builder) -> N
     for one in module.idle(spec):
         assert one.says
         assert one.monthly >= 0
+
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "stacks"
+UPDATE = bool(os.environ.get("SKYWRIGHT_UPDATE_GOLDEN"))
+
+
+@pytest.mark.parametrize("name", [name for name in CLOUDS if (GOLDEN / f"{name}.json").exists()])
+def test_four_nodes_are_made_of_what_was_reviewed(name: str, builder: Builder) -> None:
+    """SKYWRIGHT_UPDATE_GOLDEN=1 writes them anew, git shows what changed."""
+    spec = builder.spec(
+        nodes=4,
+        ports=("8080",),
+        secrets=(A_SECRET,),
+        owner="ann",
+        task="train",
+        disk_gb=200.0,
+        network_tier="best",
+    )
+    text = json.dumps(builder.build(spec), indent=1, sort_keys=True, ensure_ascii=False)
+    text = re.sub(r'"userDataBase64": "[^"]+"', '"userDataBase64": "..."', text)
+    text = text.replace(agents.digest(), "AGENT") + "\n"
+    path = GOLDEN / f"{name}.json"
+    if UPDATE:
+        path.write_text(text)
+    assert text == path.read_text(), "SKYWRIGHT_UPDATE_GOLDEN=1 writes it anew"
 
 
 # Where the cloud itself is asked.
