@@ -12,7 +12,8 @@ from typing import Any
 from compiler.problem import Problem, Problems
 from stacks.cloud import Probe
 
-LIMIT = 4096
+LIMIT, BAKING_LIMIT = 4096, 16384
+"""Most bytes of user data: ours for nodes, and of a machine that becomes an image what every cloud takes."""
 AGENTS, BLOBS = "down/agents", "down/blobs"
 """Where agents and archives lie below a store's prefix, by their hashes. Nodes only read below `down/`."""
 
@@ -104,6 +105,7 @@ def user_data(boot: Boot, limit: int = LIMIT) -> bytes:
     constants = json.dumps(boot.constants(), separators=(",", ":"))
     text = _SCRIPT.replace("{stub}", _stubs()[f"bake-{boot.store.kind}" if boot.recipe else boot.store.kind])
     content = text.replace("{constants}", constants.replace("'", "'\\''")).encode()
+    limit = max(limit, BAKING_LIMIT) if boot.recipe else limit
     if len(content) > limit:
         raise Problems(
             Problem(

@@ -96,6 +96,11 @@ def _order(values: Values) -> Order:
     if not values.region:
         says = "an image is made in one region, which is not said"
         raise Problems(Problem("usage/bake-what", says, hint="add `--region REGION`"))
+    if getattr(cloud(name), "IN_ZONES", False) and not values.zone:
+        says = f"a machine of `{name}` is made in one zone, which is not said"
+        raise Problems(
+            Problem("usage/bake-what", says, hint=f"add `--zone ZONE`, for example {values.region}-b")
+        )
     known = contents.images(snapshots.opened(snapshots.current()))
     vendors = [one for one in known if not one.baked]
     arch = values.arch or "x86_64"

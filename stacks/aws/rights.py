@@ -46,7 +46,7 @@ RIGHTS: tuple[Right, ...] = (
         _of(
             "ec2",
             "AllocateAddress CreateInternetGateway CreateLaunchTemplate CreatePlacementGroup CreateRouteTable "
-            "CreateSecurityGroup CreateSubnet CreateTags CreateVpc CreateVpcEndpoint RunInstances",
+            "CreateImage CreateSecurityGroup CreateSubnet CreateTags CreateVpc CreateVpcEndpoint RunInstances",
         ),
     ),
     Right(
@@ -56,7 +56,8 @@ RIGHTS: tuple[Right, ...] = (
             "AssociateAddress AssociateRouteTable AttachInternetGateway AuthorizeSecurityGroupEgress "
             "AuthorizeSecurityGroupIngress CreateLaunchTemplateVersion CreateRoute DeleteInternetGateway "
             "DeleteLaunchTemplate DeletePlacementGroup DeleteRoute DeleteRouteTable DeleteSecurityGroup "
-            "DeleteSubnet DeleteTags DeleteVpc DeleteVpcEndpoints DetachInternetGateway DisassociateAddress "
+            "DeleteSnapshot DeleteSubnet DeleteTags DeleteVpc DeleteVpcEndpoints DeregisterImage "
+            "DetachInternetGateway DisassociateAddress "
             "DisassociateRouteTable ModifyInstanceAttribute ModifyInstanceMetadataOptions ModifyLaunchTemplate "
             "ModifySubnetAttribute ModifyVolume ModifyVpcAttribute ModifyVpcEndpoint ReleaseAddress ReplaceRoute "
             "RevokeSecurityGroupEgress RevokeSecurityGroupIngress StartInstances StopInstances "

@@ -22,6 +22,7 @@ CAPABILITIES = frozenset(
         Capability.CHECKPOINT,
         Capability.PORTS,
         Capability.IMAGE,
+        Capability.CONTAINER,
         Capability.DISK_TIER,
         Capability.NETWORK_TIER,
         Capability.NETWORKING,

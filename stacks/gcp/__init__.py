@@ -22,6 +22,7 @@ CAPABILITIES = frozenset(
         Capability.CHECKPOINT,
         Capability.PORTS,
         Capability.IMAGE,
+        Capability.CONTAINER,
         Capability.DISK_TIER,
         Capability.NETWORK_TIER,
         Capability.NETWORKING,
@@ -31,6 +32,7 @@ CAPABILITIES = frozenset(
 ENV: tuple[str, ...] = ("GOOGLE_", "CLOUDSDK_")
 EXTRA = "gcp"
 FOUNDATION = True
+BAKES = IN_ZONES = True
 
 PROBES: tuple[Probe, ...] = (
     Probe(

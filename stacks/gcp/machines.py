@@ -12,7 +12,8 @@ from compiler.offer import Market
 from compiler.problem import Problem, Problems
 from compiler.spec import StackSpec
 from stacks.boot import Boot, Store, user_data
-from stacks.gcp import names, network
+from stacks.gcp import baking, names, network
+from stacks.image import recipe
 
 if TYPE_CHECKING:
     import pulumi
@@ -76,6 +77,8 @@ def nodes(spec: StackSpec, setting: Setting, options: pulumi.ResourceOptions) ->
         made = _node(spec, rank, setting, policy, pulumi.ResourceOptions.merge(options, more))
         address = made.network_interfaces.apply(lambda found: found[0].network_ip)
         rows.append({"rank": rank, "id": made.instance_id, "address": address})
+        if baking.due(spec):
+            baking.image(spec, made.boot_disk.apply(lambda disk: disk.source), setting.project, options)
     return rows
 
 
@@ -135,6 +138,7 @@ def boot(spec: StackSpec, rank: int, store: Store, project: str) -> Boot:
         most_s=spec.most_s,
         secrets=secrets if spec.secrets else None,
         labels=spec.labels,
+        recipe=recipe.bakes(spec.bake, spec.agent),
     )
 
 

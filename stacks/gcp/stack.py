@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from compiler.spec import StackSpec
 from stacks.boot import AGENTS, BLOBS, Store
 from stacks.cloud import Scope
-from stacks.gcp import machines, names, network, session
+from stacks.gcp import baking, machines, names, network, session
 
 if TYPE_CHECKING:
     import pulumi
@@ -27,6 +27,9 @@ def build(spec: StackSpec) -> None:
     project = session.project(Scope.of(spec))
     through = network.provider(spec, project)
     options, asking = pulumi.ResourceOptions(provider=through), pulumi.InvokeOptions(provider=through)
+    if baking.only(spec):
+        baking.image(spec, None, project, options)
+        return
     where = network.place(spec, project, asking)
     account, member = _account(spec, options)
     bucket = _bucket(spec, project, options)

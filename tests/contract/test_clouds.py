@@ -313,6 +313,8 @@ def test_every_claimed_capability_builds(name: str, builder: Builder, capability
     unseen = {Capability.CHECKPOINT, Capability.IMAGE} | (
         {Capability.NETWORK_TIER} if asked.nodes == 1 else set()
     )
+    if not builder.numbers:  # on machines the agent runs it, as its run says
+        unseen.add(Capability.CONTAINER)
     assert built != plain or capability in unseen
 
 
@@ -414,3 +416,18 @@ def test_nodes_that_do_not_exist_are_no_trouble(name: str) -> None:
     assert module.inventory("no-such-project") == ()
     module.remove("hello-0-000000")
     assert not module.verify("hello-0-000000", "proof")
+
+
+@pytest.mark.parametrize("name", [name for name in CLOUDS if getattr(cloud(name), "BAKES", False)])
+def test_an_image_is_made_of_a_machine_that_then_goes(name: str, builder: Builder) -> None:
+    names, exported = {}, {}
+    for stage in ("machine", "image", "kept"):
+        more = {"node": "i-0123456789abcdef0"} if stage != "machine" else {}
+        bake = {"name": "skywright-cpu-x86-64-0123456789", "stage": stage, **more}
+        spec = builder.spec(Market.ON_DEMAND, nodes=1, bake=bake)
+        names[stage] = {one["name"] for one in builder.made(spec)}
+        exported[stage] = builder.build(spec)["exported"]
+    assert "node-0" in names["machine"]
+    assert names["image"] == names["machine"] | {"image"}
+    assert names["kept"] == {"image"}, "nothing but the image stays"
+    assert exported["kept"]["image"]

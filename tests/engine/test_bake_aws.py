@@ -19,10 +19,12 @@ from compiler.spec import Given
 from skywright import baking, snapshots
 from stacks import home
 from stacks import install as engine_install
+from stacks.aws import rights
 from stacks.image import recipe
 from stacks.provider import agents
 from tests.standins.fixtures import Moto
 from tests.standins.install import install
+from tests.standins.store import Store
 
 pytestmark = pytest.mark.engine
 REGION = "us-east-1"
@@ -44,12 +46,15 @@ def env(moto: Moto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str
     return {**passed, "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true"}
 
 
+GIVEN_RIGHTS = frozenset(action for one in rights.RIGHTS for action in one.actions)
+
+
 def order(**changes: object) -> baking.Order:
     values = {"zone": "us-east-1a", "project": "proj", "owner": "ann", "given": Given()}
     return baking.Order("aws", REGION, base=BASE, **{**values, **changes})  # type: ignore[arg-type]
 
 
-def test_an_image_is_made_and_nothing_else_is_left(moto: Moto, env: dict[str, str]) -> None:
+def test_an_image_is_made_and_nothing_else_is_left(moto: Moto, env: dict[str, str], store: Store) -> None:
     wanted = baking.spec(order(), agents.digest())
     found: dict[str, str] = {}
 
@@ -82,6 +87,9 @@ def test_an_image_is_made_and_nothing_else_is_left(moto: Moto, env: dict[str, st
     ec2 = moto.client("ec2")
     (image,) = ec2.describe_images(Owners=["self"])["Images"]
     assert (image["ImageId"], image["Name"]) == (made.id, made.name)
+    done = {f"{call.service}:{call.operation}" for call in store.calls("aws") if call.service == "ec2"}
+    assert done - GIVEN_RIGHTS == set(), "the documented policy is enough"
+    assert "ec2:CreateImage" in done
     assert moto.instances() == []
     assert moto.client("s3").list_buckets()["Buckets"] == []
     assert moto.client("iam").list_roles()["Roles"] == []
