@@ -4,10 +4,12 @@ to stop."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from compiler.problem import Problems
 from skywright.control import desired, hearing, nodes, operations
 from skywright.control.context import WORK, Control, log
 from skywright.control.hearing import Nonsense
@@ -174,7 +176,8 @@ class Mailroom:
 
             objects = open_objects(store, env)
             agent = str(row.spec["agent"])
-            with open(agents.archive(agent), "rb") as file:
+            # One that another version brought is there already, or its stack puts it there.
+            with contextlib.suppress(Problems), open(agents.archive(agent), "rb") as file:
                 objects.new(f"{AGENTS}/{agent}", file)
             return objects
 

@@ -164,6 +164,8 @@ class FakeOperations:
         self.failure = "other"
         self.resources = 0
         """What a failing one leaves."""
+        self.store: dict[str, str] | None = None
+        """The bucket that stacks say they have made."""
         self.names = ["lease"]
         """Steps that an operation tells."""
         self.full: dict[str, int] = {}
@@ -176,8 +178,8 @@ class FakeOperations:
         self._running: dict[Path, Request] = {}
 
     def start(self, request: Request, folder: Path) -> Identity:
-        self.requests.append(request)
         folder.mkdir(parents=True, exist_ok=True)
+        self.requests.append(request)
         self.killed.discard(folder)
         self._running[folder] = request
         return Identity(1, 1, "boot")
@@ -238,7 +240,13 @@ class FakeOperations:
             {"rank": rank, "id": there[rank], "address": self.cloud.nodes[there[rank]].address}
             for rank in request.spec.ranks
         ]
-        return {**result, "nodes": nodes, "changes": {"create": len(nodes)}, "seconds": {"total": 0.1}}
+        return {
+            **result,
+            "store": self.store,
+            "nodes": nodes,
+            "changes": {"create": len(nodes)},
+            "seconds": {"total": 0.1},
+        }
 
     def _make(self, spec: StackSpec, rank: int) -> str:
         node = f"{spec.deployment}-{rank}-{secrets.token_hex(3)}"

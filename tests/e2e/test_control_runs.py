@@ -11,12 +11,15 @@ import pytest
 from compiler.problem import Problem, Problems
 from skywright.control import breaker
 from skywright.control.client import Client
+from tests.e2e.bucket_fakes import over_bucket
 from tests.e2e.control_fakes import House, order, until
 
 
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+@pytest.fixture(params=["http", "bucket"])
+def house(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     made = House(tmp_path)
+    if request.param == "bucket":
+        over_bucket(made, monkeypatch)
     yield made
     made.end()
 
