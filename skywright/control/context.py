@@ -13,7 +13,7 @@ from skywright.control.blobs import Blobs
 from skywright.control.clock import Clock, SystemClock
 from skywright.control.logbook import Logbook
 from skywright.control.presence import Presence
-from skywright.control.rows import Deployment, Event
+from skywright.control.rows import Deployment, Event, Node
 from skywright.control.store import Store
 from skywright.control.vault import Vault
 from stacks import asking
@@ -79,8 +79,10 @@ class Control:
         self._read: dict[str, float] = {}
 
     def reading(self, uid: str) -> None:
-        """Somebody reads what the deployment's nodes say."""
-        self._read[uid] = self.clock.steady()
+        """Somebody reads what the deployment's nodes say: they are to say it sooner from now on."""
+        before, self._read[uid] = self.watched(uid), self.clock.steady()
+        if not before:
+            self.bell.ring(*(node.node for node in self.store.find(Node, uid=uid, revoked=None)))
 
     def watched(self, uid: str) -> bool:
         """Does somebody read it now?"""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +21,8 @@ AT_ONCE = 200
 """The most events that are read in one step."""
 
 Log = tuple[int, int, str]
+
+Aside = Callable[..., Awaitable[Any]]
 
 
 class Desk(Protocol):
@@ -68,7 +70,16 @@ class Desk(Protocol):
 class Mailbox:
     """`step` again and again keeps node and control at one level; from one event loop."""
 
-    def __init__(self, node: str, objects: Objects, desk: Desk, steady: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        node: str,
+        objects: Objects,
+        desk: Desk,
+        steady: Callable[[], float],
+        aside: Aside = asyncio.to_thread,
+    ) -> None:
+        """`aside` runs a call to the store beside the event loop."""
+        self.aside = aside
         self.up, self.document = f"up/{node}", f"down/{node}/desired"
         self.objects, self.desk, self.steady = objects, desk, steady
         self._mark = ""
@@ -96,12 +107,12 @@ class Mailbox:
             await self._bring()
         if await self._answer(why) and self._used:
             used, self._used = self._used, []
-            await asyncio.to_thread(self.objects.delete, used)
+            await self.aside(self.objects.delete, used)
         return why is None
 
     async def _look(self, welcome: bool) -> bool:
         """Takes in what the node said, if it is `welcome`; else only which logs it sends. Is more in these now?"""
-        found = await asyncio.to_thread(self.objects.get, f"{self.up}/beat", self._mark)
+        found = await self.aside(self.objects.get, f"{self.up}/beat", self._mark)
         if found is None or found.content is None:
             return False
         beat = _read(found.content)
@@ -118,7 +129,7 @@ class Mailbox:
         events = []
         for seq in range(acked + 1, min(said, acked + AT_ONCE) + 1):
             name = f"{self.up}/events/{seq:012d}"
-            one = await asyncio.to_thread(self.objects.get, name)
+            one = await self.aside(self.objects.get, name)
             event = _read(one.content) if one and one.content else None
             if event is None:
                 break
@@ -149,7 +160,7 @@ class Mailbox:
         size = self._stored[log] = self.desk.log_size(log)
         while True:
             name = f"{self.up}/logs/{'.'.join(map(str, log))}/{size:015d}"
-            found = await asyncio.to_thread(self.objects.get, name)
+            found = await self.aside(self.objects.get, name)
             if found is None or not found.content:
                 return
             self._stored[log] = self.desk.log(log, size, found.content)
@@ -171,7 +182,7 @@ class Mailbox:
         for item in run["files"] if run else ():
             path = self.desk.archive(item["digest"])
             if item["digest"] not in self._brought and path is not None:
-                await asyncio.to_thread(_bring, self.objects, f"{BLOBS}/{item['digest']}", path)
+                await self.aside(_bring, self.objects, f"{BLOBS}/{item['digest']}", path)
                 self._brought.add(item["digest"])
 
     async def _answer(self, why: str | None) -> bool:
@@ -195,7 +206,7 @@ class Mailbox:
         if waits:
             # A store tells versions apart by content, and nodes hear from each one that control lives.
             document = json.dumps({**said, "at": round(self.steady(), 3)})
-            await asyncio.to_thread(self.objects.put, self.document, document.encode())
+            await self.aside(self.objects.put, self.document, document.encode())
             self._written, self._written_at = said, self.steady()
         return waits
 

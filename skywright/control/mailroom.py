@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from compiler.problem import Problems
-from skywright.control import desired, hearing, nodes, operations
+from compiler.problem import Problem, Problems
+from skywright.control import clouds, desired, hearing, nodes, operations
 from skywright.control.context import WORK, Control, log
 from skywright.control.hearing import Nonsense
 from skywright.control.mailbox import Log, Mailbox
@@ -22,6 +23,7 @@ from stacks.operate import Kind
 
 EVERY_S = 0.5
 """How often new nodes are looked for."""
+THREADS = 16
 PAUSES_S = (1.0, 2.0, 5.0, 15.0, 30.0)
 """Between tries while a store does not answer; the last one repeats."""
 
@@ -35,10 +37,10 @@ def store_of(control: Control, uid: str) -> Store | None:
 
 
 class Counter:
-    """The desk of one node, in control."""
+    """The desk of one node, in control; `among` gives the number of all nodes that are looked after."""
 
-    def __init__(self, control: Control, node: str) -> None:
-        self.control, self.name = control, node
+    def __init__(self, control: Control, node: str, among: Callable[[], int]) -> None:
+        self.control, self.name, self.among = control, node, among
 
     def stopped(self) -> str | None:
         node = self.control.store.first(Node, node=self.name)
@@ -83,9 +85,10 @@ class Counter:
 
     def pace(self) -> Pace:
         node = self._node()
+        pace = RUNNING if desired.current_run(self.control, node.uid) else IDLE
         if self.control.watched(node.uid):
-            return WATCHED
-        return RUNNING if desired.current_run(self.control, node.uid) else IDLE
+            pace = WATCHED
+        return pace.among(self.among())
 
     def _node(self) -> Node:
         node = self.control.store.first(Node, node=self.name)
@@ -108,6 +111,11 @@ class Mailroom:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._opened: dict[str, tuple[Store, Objects]] = {}
         self._troubled: set[str] = set()
+        # Of our own: a store that hangs keeps nobody else of control waiting.
+        self._threads = ThreadPoolExecutor(THREADS, "mailroom")
+
+    def _aside(self, call: Callable[..., Any], *given: Any) -> Awaitable[Any]:
+        return asyncio.get_running_loop().run_in_executor(self._threads, call, *given)
 
     async def run(self) -> None:
         """Until the bell is closed. What fails is tried again."""
@@ -129,6 +137,7 @@ class Mailroom:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _uid(self, name: str) -> str | None:
         node = self.control.store.first(Node, node=name)
@@ -142,12 +151,14 @@ class Mailroom:
 
     async def _look_after(self, row: Deployment, name: str, store: Store) -> None:
         """Everything about one node, until it has been told to stop."""
-        control, tries, desk = self.control, 0, Counter(self.control, name)
+        control, tries, desk = self.control, 0, Counter(self.control, name, lambda: len(self._tasks))
         box: Mailbox | None = None
         while not control.bell.closed:
             count = control.bell.count(name)
             try:
-                box = box or Mailbox(name, await self._objects(row, store), desk, control.clock.steady)
+                if box is None:
+                    objects = await self._objects(row, store)
+                    box = Mailbox(name, objects, desk, control.clock.steady, self._aside)
                 if not await box.step():
                     return
                 tries = 0
@@ -181,11 +192,14 @@ class Mailroom:
                 objects.new(f"{AGENTS}/{agent}", file)
             return objects
 
-        objects = await asyncio.to_thread(opened)
+        objects: Objects = await self._aside(opened)
         self._opened[row.uid] = (store, objects)
         return objects
 
     def _tell(self, row: Deployment, error: Exception) -> None:
+        """Credentials that have ended block the deployment, which goes on after `login`; all else passes by itself."""
+        if isinstance(error, Unavailable) and error.credentials:
+            clouds.lock(self.control, row, Problem("cloud/credentials", str(error)))
         if row.uid not in self._troubled:
             self._troubled.add(row.uid)
             self.control.tell(
@@ -195,4 +209,5 @@ class Mailroom:
     def _recovered(self, row: Deployment) -> None:
         if row.uid in self._troubled:
             self._troubled.discard(row.uid)
+            clouds.unlock(self.control, row)
             self.control.tell(row, "step", f"the bucket of {row.name} can be used again")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from compiler.catalog.tariffs import RequestPrices
 
 DAY_S = 86400.0
 ACK_S = 30.0
 """What control has of a log that goes on is acknowledged so often."""
+LOOKS_A_SECOND, MOST_S = 20.0, 10.0
+"""Of all nodes together; but no node waits longer than that, or its lease would end."""
 REFRESH_S = 60.0
 """Without anything new the document is written so often: nodes see that control lives."""
 
@@ -22,6 +24,10 @@ class Pace:
     poll_s: float
     segment_s: float
     look_s: float
+
+    def among(self, nodes: int) -> Pace:
+        """For one of so many: control looks less often, so that its work does not grow with them for ever."""
+        return replace(self, look_s=max(self.look_s, min(MOST_S, nodes / LOOKS_A_SECOND)))
 
     def every(self) -> dict[str, float]:
         """What the node is told."""
