@@ -31,7 +31,7 @@ def fit(search: Search) -> Search:
     says = _says(wanted)
 
     def reason(offer: Offer) -> str | None:
-        word = _reason(offer, wanted)
+        word = _reason(offer, wanted) or unmade(search, offer)
         if word is None and offer.stock is not None and offer.stock < search.nodes:
             return f"are fewer than {search.nodes}"
         if word is None:
@@ -43,6 +43,14 @@ def fit(search: Search) -> Search:
 
     kept = search.keep("fit", says or _default(search) or "are of any size", reason, asks=bool(says))
     return replace(kept, left=tuple(_cut(one, wanted) for one in kept.left))
+
+
+def unmade(search: Search, offer: Offer) -> str | None:
+    """Why the cloud cannot make a machine with such an accelerator, though it sells it."""
+    card = offer.accelerator.name if offer.accelerator else ""
+    starts = search.terms.unmade.get(offer.cloud, {})
+    found = next((why for start, why in starts.items() if card.startswith(start)), None)
+    return found and f"are {card}: {found}"
 
 
 def larger(offer: Offer, wanted: Requirements) -> str:

@@ -193,7 +193,8 @@ def _sold(
         raise Problems(refused)
     offers = tuple(chain.from_iterable(cloud(name).offers() for name in able))
     unable = _unable(entry.task, able, refuse)
-    terms = Terms(settings.regions, unable, now, settings.prices, by_time, settings.throughput)
+    unmade = {name: found for name in able if (found := getattr(cloud(name), "UNMADE", None))}
+    terms = Terms(settings.regions, unable, unmade, now, settings.prices, by_time, settings.throughput)
     return _Sold(offers, enabled, terms, refused)
 
 

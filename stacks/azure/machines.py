@@ -14,6 +14,7 @@ from compiler.problem import Problem, Problems
 from compiler.spec import StackSpec
 from stacks.azure import names, network
 from stacks.boot import Boot, Store, user_data
+from stacks.tiers import tier
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,13 +28,12 @@ LIMIT = 65_535
 """Bytes that custom data may have, by Azure; ours keep to less."""
 
 TIERS = {
-    "low": "Standard_LRS",
-    "medium": "StandardSSD_LRS",
+    "low": "StandardSSD_LRS",
+    "medium": "Premium_LRS",
     "high": "Premium_LRS",
     "best": "Premium_LRS",
-    "ultra": "Premium_LRS",
 }
-"""Disk tier -> kind of the system disk. Ultra disks cannot be one."""
+"""Disk tier -> kind of the system disk, as compiler/catalog/tariffs.py prices them. Ultra disks cannot be one."""
 
 USER = "skywright"
 
@@ -147,7 +147,7 @@ def _storage(spec: StackSpec, name: str) -> Any:
             delete_option="Delete",
             disk_size_gb=int(spec.disk_gb or DISK_GB),
             managed_disk=compute.ManagedDiskParametersArgs(
-                storage_account_type=TIERS[spec.disk_tier or "medium"], disk_encryption_set=key
+                storage_account_type=tier(spec, TIERS), disk_encryption_set=key
             ),
         ),
     )

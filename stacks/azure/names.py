@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Mapping
 
 from compiler.spec import Foundation, StackSpec
@@ -36,6 +37,11 @@ def node(spec: StackSpec, rank: int) -> str:
 def storage(spec: StackSpec, subscription: str) -> str:
     """Unique in the world, in small letters and digits alone."""
     return cut(("sky", spec.deployment), (subscription, spec.project, spec.region or ""), STORAGE_MOST, "")
+
+
+def assignment(spec: StackSpec, subscription: str, name: str) -> str:
+    """A role assignment's name is a UUID by Azure's rule: the same for the same stack."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{subscription}/{group(spec)}/{spec.deployment}/{name}"))
 
 
 def secret(name: str) -> str:

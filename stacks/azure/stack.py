@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from compiler.spec import StackSpec
@@ -182,15 +181,14 @@ def _assignment(
     options: pulumi.ResourceOptions,
     condition: str | None = None,
 ) -> pulumi.Resource:
-    """A role for the nodes. Its name is a UUID by Azure's rule, the same for the same stack."""
+    """A role for the nodes."""
     from pulumi_azure_native import authorization
 
     subscription = session.subscription(Scope.of(spec))
-    number = uuid.uuid5(uuid.NAMESPACE_URL, f"{subscription}/{names.group(spec)}/{spec.deployment}/{name}")
     kind = f"/subscriptions/{subscription}/providers/Microsoft.Authorization/roleDefinitions/{role}"
     return authorization.RoleAssignment(
         name,
-        role_assignment_name=str(number),
+        role_assignment_name=names.assignment(spec, subscription, name),
         principal_id=principal,
         principal_type="ServicePrincipal",
         role_definition_id=kind,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from compiler.problem import Problems
 from compiler.spec import Foundation, StackSpec
 from stacks.azure import names, session
+from stacks.azure.network import SUBNET
+from stacks.azure.stack import CONTAINER
 from stacks.cloud import Scope
 
 GROUPS, RESOURCES = {"api-version": "2021-04-01"}, {"api-version": "2021-04-01"}
+
+STORAGE, ROLE = "Microsoft.Storage/storageAccounts", "Microsoft.Authorization/roleAssignments"
 
 VERSIONS = {
     "Microsoft.Compute/proximityPlacementGroups": "2024-07-01",
@@ -19,22 +24,27 @@ VERSIONS = {
     "Microsoft.Network/networkSecurityGroups": "2024-01-01",
     "Microsoft.Network/publicIPAddresses": "2024-01-01",
     "Microsoft.Network/virtualNetworks": "2024-01-01",
+    STORAGE: "2023-05-01",
 }
-"""Kinds that hold nothing of the user's -> version of their interface; in the order in which Azure lets them go."""
+"""Kinds that are deleted -> version of their interface; in the order in which Azure lets them go."""
 
 
 def sweep(spec: StackSpec | Foundation, known: frozenset[str]) -> tuple[str, ...]:
-    """What was deleted, for people. Storage stays, and is taken on by the next `up`: it may hold a checkpoint."""
+    """What was deleted, for people. Storage that may hold a checkpoint stays."""
     lower = frozenset(name.lower() for name in known)
     group = f"/subscriptions/{session.subscription(Scope.of(spec))}/resourceGroups/{names.group(spec)}"
     held = _held(group)
     if held is None:
         return ()
-    gone = []
     mine = [one for one in held if (one.get("tags") or {}).get(names.STACK) == spec.stack]
+    gone = []
+    for path, version, what in _inside(spec, group, mine):
+        if path.lower() not in lower and _drop(path, version, what):
+            gone.append(what)
+    kept = {STORAGE} if isinstance(spec, StackSpec) and spec.checkpoint else set()
     for kind, version in VERSIONS.items():
         for one in mine:
-            if one["type"].lower() != kind.lower() or one["id"].lower() in lower:
+            if one["type"].lower() != kind.lower() or one["id"].lower() in lower or kind in kept:
                 continue
             with session.unless_missing():
                 what = f"removing {one['name']}"
@@ -46,6 +56,39 @@ def sweep(spec: StackSpec | Foundation, known: frozenset[str]) -> tuple[str, ...
             session.ask("DELETE", group, f"removing {names.group(spec)}", query=GROUPS, waits=True)
         gone.append(f"resource group {names.group(spec)}")
     return tuple(gone)
+
+
+def _inside(
+    spec: StackSpec | Foundation, group: str, mine: list[dict[str, Any]]
+) -> Iterator[tuple[str, str, str]]:
+    """(id, version of its interface, what) of what stands inside something else: no list of the group has it."""
+    if isinstance(spec, Foundation):
+        network = f"{group}/providers/Microsoft.Network/virtualNetworks/{spec.name}"
+        yield f"{network}/subnets/{SUBNET}", VERSIONS["Microsoft.Network/virtualNetworks"], "subnet"
+        return
+    subscription = session.subscription(Scope.of(spec))
+    account = f"{group}/providers/{STORAGE}/{names.storage(spec, subscription)}"
+    container = f"{account}/blobServices/default/containers/{CONTAINER}"
+    scopes = {"reads": container, "writes": container}
+    vault = next((one["id"] for one in mine if one["type"].lower().endswith("/vaults")), None)
+    for name, scope in {**scopes, **({"secrets": vault} if vault else {})}.items():
+        number = names.assignment(spec, subscription, name)
+        yield f"{scope}/providers/{ROLE}/{number}", "2022-04-01", f"role assignment {name}"
+    if not spec.checkpoint:
+        yield container, VERSIONS[STORAGE], "container"
+
+
+def _drop(path: str, version: str, what: str) -> bool:
+    """Was there one?"""
+    query = {"api-version": version}
+    try:
+        session.ask("GET", path, f"looking for a {what}", query=query)
+        session.ask("DELETE", path, f"removing a {what}", query=query, waits=True)
+    except Problems as problems:
+        if problems.problems[0].code == "cloud/not-found":
+            return False
+        raise
+    return True
 
 
 def _held(group: str) -> list[dict[str, Any]] | None:

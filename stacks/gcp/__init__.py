@@ -34,6 +34,8 @@ EXTRA = "gcp"
 FOUNDATION = True
 BAKES = IN_ZONES = True
 
+UNMADE: Mapping[str, str] = {"tpu-": "TPU machines cannot be made yet"}
+
 PROBES: tuple[Probe, ...] = (
     Probe(
         url="http://metadata.google.internal/computeMetadata/v1/instance/preempted?alt=json",

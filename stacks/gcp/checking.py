@@ -3,41 +3,33 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 
 from compiler.problem import Problems
 from stacks.cloud import Check
 from stacks.gcp import session
 
-NEEDED = (
-    "compute.disks.create",
-    "compute.firewalls.create",
-    "compute.instances.create",
-    "compute.instances.delete",
-    "compute.instances.list",
-    "compute.instances.setLabels",
-    "compute.instances.setMetadata",
-    "compute.instances.setServiceAccount",
-    "compute.networks.create",
-    "compute.networks.updatePolicy",
-    "compute.subnetworks.create",
-    "compute.subnetworks.use",
-    "compute.subnetworks.useExternalIp",
-    "iam.serviceAccounts.actAs",
-    "iam.serviceAccounts.create",
-    "iam.serviceAccounts.delete",
-    "secretmanager.secrets.create",
-    "secretmanager.secrets.delete",
-    "secretmanager.secrets.setIamPolicy",
-    "secretmanager.versions.add",
-    "storage.buckets.create",
-    "storage.buckets.delete",
-    "storage.buckets.setIamPolicy",
-    "storage.objects.create",
-    "storage.objects.delete",
-    "storage.objects.get",
-    "storage.objects.list",
-)
-"""What stacks, inventories and the link ask of the project; docs/clouds/gcp.md has them as a role."""
+RIGHTS: Mapping[str, str] = {
+    "compute.networks": "create delete get updatePolicy",
+    "compute.subnetworks": "create delete get use useExternalIp",
+    "compute.firewalls": "create delete get update",
+    "compute.resourcePolicies": "create delete get use",
+    "compute.instances": "create delete get list setLabels setMetadata setServiceAccount setTags "
+    "simulateMaintenanceEvent start stop",
+    "compute.disks": "create setLabels",
+    "compute.globalOperations": "get",
+    "compute.regionOperations": "get",
+    "compute.zoneOperations": "get",
+    "compute.projects": "get",
+    "iam.serviceAccounts": "actAs create delete get",
+    "iap.tunnelInstances": "accessViaIAP",
+    "secretmanager.secrets": "create delete get getIamPolicy setIamPolicy update",
+    "secretmanager.versions": "access add",
+    "storage.buckets": "create delete get getIamPolicy setIamPolicy update",
+    "storage.objects": "create delete get list",
+}
+NEEDED = tuple(f"{kind}.{verb}" for kind, verbs in RIGHTS.items() for verb in verbs.split())
+"""What stacks, inventories, shells and the link ask of the project; docs/clouds/gcp.md has them as a role."""
 
 
 def check() -> tuple[Check, ...]:

@@ -14,6 +14,7 @@ from compiler.spec import StackSpec
 from stacks.boot import Boot, Store, user_data
 from stacks.gcp import baking, names, network
 from stacks.image import recipe
+from stacks.tiers import tier
 
 if TYPE_CHECKING:
     import pulumi
@@ -27,9 +28,8 @@ TIERS = {
     "medium": "pd-balanced",
     "high": "pd-ssd",
     "best": "pd-ssd",
-    "ultra": "pd-extreme",
 }
-"""Disk tier -> kind of disk, where the machine takes persistent disks."""
+"""Disk tier -> kind of disk, where the machine takes persistent disks; as compiler/catalog/tariffs.py prices them."""
 
 HYPERDISK = ("a3-ultra", "a4-", "a4x-", "c4-", "c4a-", "c4d-", "n4-", "m4-", "g4-", "h4d-", "x4-")
 """How machine types begin that take Hyperdisk alone."""
@@ -61,8 +61,8 @@ def nodes(spec: StackSpec, setting: Setting, options: pulumi.ResourceOptions) ->
     """`node-<rank>` for each rank; rows of the output `nodes`."""
     import pulumi
 
-    if spec.instance_type.startswith("TPU"):
-        says = "TPU machines cannot be had from here yet"
+    if why := unmade(spec):
+        says = f"{spec.instance_type}: {why}"
         raise Problems(Problem("cloud/no-such-machine", says, hint="name an accelerator of another kind"))
     policy = _policy(spec, options)
     more = pulumi.ResourceOptions(
@@ -80,6 +80,14 @@ def nodes(spec: StackSpec, setting: Setting, options: pulumi.ResourceOptions) ->
         if baking.due(spec):
             baking.image(spec, made.boot_disk.apply(lambda disk: disk.source), setting.project, options)
     return rows
+
+
+def unmade(spec: StackSpec) -> str | None:
+    """Why such a machine cannot be made; the plan has said so already."""
+    from stacks.gcp import UNMADE
+
+    card = spec.accelerator.name if spec.accelerator else spec.instance_type.lower()
+    return next((why for start, why in UNMADE.items() if card.startswith(start)), None)
 
 
 def _node(
@@ -155,7 +163,7 @@ def _disk(spec: StackSpec, rank: int) -> gcp.compute.InstanceBootDiskArgs:
         initialize_params=gcp.compute.InstanceBootDiskInitializeParamsArgs(
             image=spec.image,
             size=int(spec.disk_gb or DISK_GB),
-            type="hyperdisk-balanced" if fast else TIERS[spec.disk_tier or "medium"],
+            type="hyperdisk-balanced" if fast else tier(spec, TIERS),
             labels=names.labels(spec, rank),
         ),
         kms_key_self_link=spec.encrypted_with,

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+import signal
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from desk import wait
 
 from compiler.offer import Accelerator, Market
 from compiler.spec import Foundation, StackSpec
-from stacks import home
+from stacks import cloud as cloud_of
+from stacks import home, operate
+from stacks.cloud import Failure
 from stacks.provider import agents
-from tests.standins import inventory
+from tests.standins import inventory, refusals, rest, rest_env
 from tests.standins.install import install
 from tests.standins.inventory import Machine
 from tests.standins.store import Store
@@ -24,11 +30,10 @@ pytestmark = pytest.mark.engine
 
 @dataclass(frozen=True)
 class Place:
-    """Where a cloud is tried: what its stack says, what its credentials are, how its machines are seen."""
+    """Where a cloud is tried: what its stack says, and how its machines are seen."""
 
     provider: str
     spec: dict[str, Any]
-    env: dict[str, str]
     machines: Callable[[Store], list[Machine]]
 
 
@@ -42,7 +47,6 @@ PLACES = {
             "accelerator": Accelerator("A100", 1),
             "image": "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2204-nvidia-580",
         },
-        {"GOOGLE_CLOUD_PROJECT": "our-project", "GOOGLE_OAUTH_ACCESS_TOKEN": "testing"},
         inventory.gcp,
     ),
     "azure": Place(
@@ -54,7 +58,6 @@ PLACES = {
             "accelerator": Accelerator("A100", 1),
             "image": "microsoft-dsvm:ubuntu-hpc:2204:latest",
         },
-        {"ARM_SUBSCRIPTION_ID": "00000000-0000-4000-8000-000000000001", "ARM_ACCESS_TOKEN": "testing"},
         inventory.azure,
     ),
 }
@@ -81,12 +84,15 @@ def spec(cloud: str, nodes: int = 4, **changes: Any) -> StackSpec:
 
 
 @pytest.fixture(params=sorted(PLACES))
-def cloud(request: pytest.FixtureRequest, desk: Any, store: Store, monkeypatch: pytest.MonkeyPatch) -> str:
+def cloud(
+    request: pytest.FixtureRequest, desk: Any, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
     name: str = request.param
-    for variable, value in PLACES[name].env.items():
-        monkeypatch.setenv(variable, value)
-    install(home.home() / "pulumi", (PLACES[name].provider,))
-    return name
+    with rest.serving(store) as url:
+        for variable, value in rest_env.of(name, url).items():
+            monkeypatch.setenv(variable, value)
+        install(home.home() / "pulumi", (PLACES[name].provider,))
+        yield name
 
 
 def resource_of(store: Store, node: str) -> str:
@@ -100,8 +106,18 @@ def changed(result: dict[str, Any]) -> list[tuple[str, str]]:
     return [(one["op"], one["resource"]) for one in result["steps"] if one["op"] not in ("same", "read")]
 
 
-def test_a_life_with_a_loss(cloud: str, desk: Any, store: Store) -> None:
-    wanted = spec(cloud)
+def ids(result: dict[str, Any]) -> dict[int, str]:
+    return {row["rank"]: row["id"] for row in result["nodes"]}
+
+
+def agrees(cloud: str, result: dict[str, Any]) -> None:
+    """The cloud's own inventory is what the state says, address by address."""
+    seen = {one.rank: (one.node, one.address, one.alive) for one in cloud_of(cloud).inventory("proj")}
+    assert seen == {row["rank"]: (row["id"], row["address"], True) for row in result["nodes"]}
+
+
+def test_a_life_with_losses(cloud: str, desk: Any, store: Store) -> None:
+    wanted = spec(cloud, nodes=8)
     machines = PLACES[cloud].machines
     before = desk.well("preview", wanted)
     assert before["foundation"]["changes"]["create"]
@@ -109,26 +125,94 @@ def test_a_life_with_a_loss(cloud: str, desk: Any, store: Store) -> None:
     assert machines(store) == []
 
     up = desk.well("up", wanted)
-    assert [row["rank"] for row in up["nodes"]] == [0, 1, 2, 3]
+    assert [row["rank"] for row in up["nodes"]] == list(range(8))
     assert all(row["id"] and row["address"] for row in up["nodes"])
-    assert len(machines(store)) == 4
+    assert len(machines(store)) == 8
     assert all(one.spot and one.alive for one in machines(store))
+    agrees(cloud, up)
     assert changed(desk.well("preview", wanted)) == []
 
     lost = up["nodes"][2]["id"]
     inventory.lose(store, resource_of(store, lost))
     again = desk.well("up", wanted, lost=(lost,))
-    assert {name for _, name in changed(again)} == {"node-2"}
-    after = {row["rank"]: row["id"] for row in again["nodes"]}
-    assert after[2] != lost
-    assert [after[rank] for rank in (0, 1, 3)] == [up["nodes"][rank]["id"] for rank in (0, 1, 3)]
-    assert changed(desk.well("preview", wanted)) == []
+    assert {name for _, name in changed(again)} == {"node-2"}, "exactly one node of eight"
+    assert ids(again)[2] != lost
+    assert {rank: name for rank, name in ids(again).items() if rank != 2} == {
+        rank: name for rank, name in ids(up).items() if rank != 2
+    }
     assert changed(desk.well("up", wanted, lost=(lost,))) == []
+
+    # A loss that nobody was told of: the state learns of it by looking, and the next `up` puts it right.
+    inventory.lose(store, resource_of(store, ids(again)[5]))
+    assert ("delete", "node-5") in changed(desk.well("refresh", wanted))
+    mended = desk.well("up", wanted)
+    assert {name for _, name in changed(mended)} == {"node-5"}
+    agrees(cloud, mended)
+    assert changed(desk.well("preview", wanted)) == []
 
     desk.well("destroy", wanted)
     assert machines(store) == []
     network = Foundation.of("proj", cloud, wanted.region)
     desk.well("destroy", network)
+    assert store.left() == []
+
+
+REFUSALS = {
+    "gcp": (
+        (Failure.CAPACITY, refusals.gcp_no_capacity("us-central1-a")),
+        (Failure.QUOTA, refusals.gcp_quota("PREEMPTIBLE_NVIDIA_A100_GPUS", "us-central1")),
+    ),
+    "azure": (
+        (Failure.CAPACITY, refusals.azure_no_allocation()),
+        (Failure.QUOTA, refusals.azure_quota("standardNCADSA100v4Family", "eastus")),
+    ),
+}
+
+
+def test_what_the_cloud_refuses_is_sorted_and_the_rest_goes_on(cloud: str, desk: Any, store: Store) -> None:
+    wanted = spec(cloud, nodes=2)
+    kind = {"gcp": "Instance", "azure": "VirtualMachine"}[cloud]
+    for failure, text in REFUSALS[cloud]:
+        store.refuse(PLACES[cloud].provider, kind, text)
+        result = desk.run("up", wanted)
+        assert not result["ok"]
+        assert result["failure"] == failure.value
+        assert result["problem"]["code"] == f"cloud/{failure.value}"
+        assert len(PLACES[cloud].machines(store)) == 1, "a gang is partly made"
+    up = desk.well("up", wanted)
+    assert len(PLACES[cloud].machines(store)) == 2
+    agrees(cloud, up)
+
+
+POINTS = {
+    "gcp": (("subnetwork", "after"), ("bucket", "after"), ("node-1", "after")),
+    "azure": (("subnet", "after"), ("storage", "after"), ("reads", "after"), ("node-1", "after")),
+}
+"""Creations at whose end the operation is killed: the cloud has the thing, and no state knows of it."""
+
+
+def held_or_ended(store: Store, folder: Path) -> bool:
+    return store.halted() is not None or not operate.running(folder)
+
+
+def test_killed_while_things_are_made(cloud: str, desk: Any, store: Store) -> None:
+    wanted = spec(cloud, nodes=2)
+    for name, moment in POINTS[cloud]:
+        store.halt_when("Create", name, moment)
+        folder = desk.begin("up", wanted)
+        wait(partial(held_or_ended, store, folder), 120, f"the creation of {name}")
+        assert store.halted(), (operate.result(folder), (folder / "output.txt").read_text())
+        owner = operate.owner(folder)
+        assert owner is not None
+        os.kill(owner.pid, signal.SIGKILL)
+        assert desk.ended(folder) is None
+        store.forget_calls()
+    up = desk.well("up", wanted)
+    assert [one.alive for one in PLACES[cloud].machines(store)] == [True, True], "no orphan, no double"
+    agrees(cloud, up)
+    assert changed(desk.well("preview", wanted)) == []
+    desk.well("destroy", wanted)
+    desk.well("destroy", Foundation.of("proj", cloud, wanted.region))
     assert store.left() == []
 
 

@@ -140,6 +140,7 @@ def permitted(request: Request) -> Answer:
 
 GROUP = "/subscriptions/{sub}/resourceGroups/{group}"
 THING = GROUP + "/providers/{space}/{kind}/{name}"
+INSIDE = THING + "/{*inside}"
 
 
 def _azure(request: Request, path: str) -> tuple[str, str] | None:
@@ -199,9 +200,15 @@ def vaults(request: Request) -> Answer:
     return _versioned(request) or Answer(200, {"value": rows})
 
 
+def _path(request: Request) -> str:
+    path, inside = THING.format(**request.caught), request.caught.get("inside")
+    return f"{path}/{inside}" if inside else path
+
+
+@route("GET", INSIDE)
 @route("GET", THING)
 def thing(request: Request) -> Answer:
-    path = THING.format(**request.caught)
+    path = _path(request)
     found = _azure(request, path)
     if found is None:
         return rest_azure.error(404, "ResourceNotFound", f"The Resource '{path}' was not found.")
@@ -210,9 +217,10 @@ def thing(request: Request) -> Answer:
     return _versioned(request) or Answer(200, {"id": found[1], "tags": tags})
 
 
+@route("DELETE", INSIDE)
 @route("DELETE", THING)
 def thing_drop(request: Request) -> Answer:
-    path = THING.format(**request.caught)
+    path = _path(request)
     refused = _versioned(request)
     found = None if refused else _azure(request, path)
     if found is None:

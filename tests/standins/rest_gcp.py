@@ -31,7 +31,7 @@ def instance(path: str, one: Mapping[str, Any]) -> dict[str, Any]:
     owner, place = path.split("/")[1], outputs["zone"]
     return {
         "kind": "compute#instance",
-        "id": str(number(one["unique"])),
+        "id": outputs["instanceId"],
         "name": outputs["name"],
         "status": outputs["currentStatus"],
         "zone": f"{API}projects/{owner}/zones/{place}",

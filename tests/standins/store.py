@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS refusals (n INTEGER PRIMARY KEY, cloud, kind, zone, m
 CREATE TABLE IF NOT EXISTS calls (n INTEGER PRIMARY KEY, cloud, service, operation, detail);
 CREATE TABLE IF NOT EXISTS steps (n INTEGER PRIMARY KEY, cloud, method, urn, moment, pid);
 CREATE TABLE IF NOT EXISTS halts (n INTEGER PRIMARY KEY, reached);
+CREATE TABLE IF NOT EXISTS holds (method, name, moment, n);
 """
 
 
@@ -174,6 +175,12 @@ class Store:
         with self._open() as base:
             base.execute("INSERT INTO halts VALUES (?, 0)", (step,))
 
+    def halt_when(self, method: str, name: str, moment: str) -> None:
+        """Hold the plugin when the engine next calls `method` for the resource `name`, `before` or `after` it is
+        done."""
+        with self._open() as base:
+            base.execute("INSERT INTO holds VALUES (?, ?, ?, NULL)", (method, name, moment))
+
     def halted(self) -> int | None:
         """The step at which a plugin is held now."""
         with self._open() as base:
@@ -193,6 +200,11 @@ class Store:
                 "INSERT INTO steps VALUES (NULL, ?, ?, ?, ?, ?)", (cloud, method, urn, moment, os.getpid())
             )
             held = base.execute("UPDATE halts SET reached = 1 WHERE n = ?", (made.lastrowid,)).rowcount == 1
+            named = (made.lastrowid, method, urn.rpartition("::")[2], moment)
+            where = "method = ? AND name = ? AND moment = ? AND n IS NULL"
+            if base.execute(f"UPDATE holds SET n = ? WHERE {where}", named).rowcount:
+                base.execute("INSERT INTO halts VALUES (?, 1)", (made.lastrowid,))
+                held = True
             base.execute("COMMIT")
         while held:
             time.sleep(0.01)
