@@ -116,6 +116,7 @@ def agrees(cloud: str, result: dict[str, Any]) -> None:
     assert seen == {row["rank"]: (row["id"], row["address"], True) for row in result["nodes"]}
 
 
+@pytest.mark.timeout(400)
 def test_a_life_with_losses(cloud: str, desk: Any, store: Store) -> None:
     wanted = spec(cloud, nodes=8)
     machines = PLACES[cloud].machines
@@ -144,7 +145,7 @@ def test_a_life_with_losses(cloud: str, desk: Any, store: Store) -> None:
 
     # A loss that nobody was told of: the state learns of it by looking, and the next `up` puts it right.
     inventory.lose(store, resource_of(store, ids(again)[5]))
-    assert ("delete", "node-5") in changed(desk.well("refresh", wanted))
+    assert set(ids(desk.well("refresh", wanted))) == set(range(8)) - {5}
     mended = desk.well("up", wanted)
     assert {name for _, name in changed(mended)} == {"node-5"}
     agrees(cloud, mended)
@@ -195,6 +196,7 @@ def held_or_ended(store: Store, folder: Path) -> bool:
     return store.halted() is not None or not operate.running(folder)
 
 
+@pytest.mark.timeout(400)
 def test_killed_while_things_are_made(cloud: str, desk: Any, store: Store) -> None:
     wanted = spec(cloud, nodes=2)
     for name, moment in POINTS[cloud]:
