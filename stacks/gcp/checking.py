@@ -16,7 +16,8 @@ RIGHTS: Mapping[str, str] = {
     "compute.resourcePolicies": "create delete get use",
     "compute.instances": "create delete get list setLabels setMetadata setServiceAccount setTags "
     "simulateMaintenanceEvent start stop",
-    "compute.disks": "create setLabels",
+    "compute.disks": "create setLabels useReadOnly",
+    "compute.images": "create delete get setLabels useReadOnly",
     "compute.globalOperations": "get",
     "compute.regionOperations": "get",
     "compute.zoneOperations": "get",

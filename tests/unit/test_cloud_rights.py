@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 KINDS = {
     "gcp": {
         "compute.Firewall": "compute.firewalls",
+        "compute.Image": "compute.images",
         "compute.Instance": "compute.instances",
         "compute.Network": "compute.networks",
         "compute.ResourcePolicy": "compute.resourcePolicies",
