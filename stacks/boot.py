@@ -34,6 +34,9 @@ class Store:
     `kind` is s3, gcs or azblob; `bucket` the bucket or container; `prefix` ends without a slash. `account` is the
     storage account and `client` the id of the identity to use, both Azure's. `endpoint` is another address than the
     cloud's own. Stacks export it as `store`.
+
+    On Kubernetes `kind` is pods: every node holds its own part, `bucket` is the namespace, `region` the context,
+    `prefix` the Job.
     """
 
     kind: str

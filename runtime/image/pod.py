@@ -1,7 +1,8 @@
 """The first process of a pod: brings up the agent, keeps it up, and tells it when the pod is about to end.
 
 `pod.py bring FOLDER` runs before, in an image that has Python: it puts an interpreter into FOLDER which needs nothing
-of the image that the task runs in, neither Python nor a C library. Standard library only, Python 3.9.
+of the image that the task runs in, neither Python nor a C library. `pod.py objects FOLDER` is what control asks for
+when it reaches into the pod. Standard library only, Python 3.9.
 
 Ends with AGAIN when the pod is to be made again, with OVER when the whole deployment is to end (control is silent,
 or it has lived for long enough), with 143 after the pod was told to end.
@@ -214,6 +215,11 @@ def main(args: list[str]) -> int:
     if args[:1] == ["bring"]:
         bring(args[1])
         return 0
+    if args[:1] == ["objects"]:
+        with open(os.path.join(BOOT, "node.json")) as file:
+            wanted = json.load(file)["agent"]
+        agent = os.path.join(ROOT, "agents", wanted, "agent.py")
+        os.execv(sys.executable, [sys.executable, "-I", "-S", "-E", agent, *args])  # noqa: S606
     return serve(BOOT, ROOT)
 
 

@@ -252,12 +252,12 @@ def preempt(node: str, notice_s: float | None, scope: Scope = ANYWHERE) -> None:
 
 def kill_agent(node: str, scope: Scope = ANYWHERE) -> int:
     """Kill the agent in a pod and nothing else; its pid. Problems cloud/no-such-node, cloud/no-agent."""
-    from stacks.kubernetes.inside import run
+    from stacks.kubernetes.inside import INTERPRETER, run
 
     found = _parsed(node)
-    if found is None:
+    said = run(found, [INTERPRETER, "-c", _KILL]) if found else None
+    if said is None:
         raise _unknown(node)
-    said = run(found, _KILL)
     if not said.strip().isdigit():
         says = f"no agent runs on node {node} now"
         raise Problems(Problem("cloud/no-agent", says, hint="it is starting; try again"))

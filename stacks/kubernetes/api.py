@@ -104,19 +104,19 @@ class Cluster:
     """One context of the kubeconfig, in one namespace. Every call may raise Problems cloud/credentials,
     cloud/no-answer."""
 
-    def __init__(self, context: str, namespace: str | None = None) -> None:
+    def __init__(self, context: str, namespace: str | None = None, file: str | None = None) -> None:
         from kubernetes import client, config
 
         self.context = context
         with speaking(context):
-            if context == HERE and (INSIDE / "token").exists() and not _configured():
+            if context == HERE and (INSIDE / "token").exists() and not configured():
                 settings = client.Configuration()
                 config.load_incluster_config(client_configuration=settings)
                 self.namespace = namespace or (INSIDE / "namespace").read_text().strip()
             else:
                 settings = client.Configuration()
                 config.load_kube_config(
-                    files(), context=context, client_configuration=settings, persist_config=False
+                    file or files(), context=context, client_configuration=settings, persist_config=False
                 )
                 self.namespace = namespace or _namespace(context)
             self.host = str(settings.host)
@@ -229,9 +229,9 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def cluster(context: str, namespace: str | None = None) -> Iterator[Cluster]:
-    """A cluster, its connections closed afterwards."""
-    made = Cluster(context, namespace)
+def cluster(context: str, namespace: str | None = None, file: str | None = None) -> Iterator[Cluster]:
+    """A cluster, its connections closed afterwards. `file` is another kubeconfig than the environment names."""
+    made = Cluster(context, namespace, file)
     try:
         yield made
     finally:
@@ -254,11 +254,12 @@ def speaking(context: str) -> Iterator[None]:
         raise Problems(Problem("cloud/no-answer", text, hint=_hint(context))) from None
 
 
-def refusal(context: str, status: int, content: bytes) -> Problem:
+def refusal(context: str, status: int, content: bytes, says: str | None = None) -> Problem:
+    """What an answer means that is no good: its own sentence, or `says`."""
     try:
         says = str(json.loads(content)["message"])
     except (ValueError, KeyError, TypeError):
-        says = f"it answered {status}"
+        says = says or f"it answered {status}"
     code = "cloud/credentials" if status in (401, 403) else "cloud/no-answer"
     return Problem(code, f"cluster {context}: {says}", hint=_hint(context))
 
@@ -293,7 +294,7 @@ def _brief(error: BaseException) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def _configured() -> bool:
+def configured() -> bool:
     return bool(os.environ.get("KUBECONFIG")) or (Path.home() / ".kube" / "config").exists()
 
 

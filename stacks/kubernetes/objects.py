@@ -28,6 +28,9 @@ GRACE_S = {Market.SPOT: 120, Market.ON_DEMAND: 30}
 """What pods get between the signal and their end; a cloud that gives less notice ends them sooner."""
 
 BOOT, ROOT = "/etc/skywright", "/var/lib/skywright"
+MAILBOX = f"{ROOT}/mailbox/box"
+"""Where the agent and control leave what they have for each other."""
+
 AGAIN, OVER = 75, 76
 """Exit codes of runtime/image/pod.py: make this pod again; end the whole deployment."""
 
@@ -179,7 +182,7 @@ def declare(spec: StackSpec) -> None:
             for rank in spec.ranks
         ],
     )
-    pulumi.export("job", pulumi.Output.format("{0}/{1}", place, base(spec)))
+    pulumi.export("store", {"kind": "pods", "bucket": place, "prefix": base(spec), "region": context})
 
 
 def _meta(spec: StackSpec, name: str, **more: str) -> k8s.meta.v1.ObjectMetaArgs:

@@ -15,6 +15,7 @@ STORES = {
     "s3": "stacks.objects.s3",
     "gcs": "stacks.objects.gcs",
     "azblob": "stacks.objects.azblob",
+    "pods": "stacks.objects.pods",
 }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -16,6 +18,7 @@ from skywright.control import mailbox
 from skywright.control.mailbox import Log, Mailbox
 from skywright.control.pace import Pace
 from stacks.objects import open_objects
+from stacks.objects.pods import Pods
 from tests.agent.stores import Emulator, Relay
 
 FAST = Pace(beat_s=0.3, poll_s=0.05, segment_s=0.1, look_s=0.02)
@@ -152,6 +155,37 @@ class Carrying:
     def document(self) -> dict[str, Any] | None:
         found = self.objects.get(f"down/{self.node}/desired")
         return json.loads(found.content) if found and found.content else None
+
+
+class Reaching(Carrying):
+    """Control reaches into the node, as into a pod: its own objects, and the agent's own half answering each call in
+    a process of its own. What carries the call into a pod is the one thing that is missing."""
+
+    def __init__(self, control: Any, schema: Callable[[str], Any], folder: Path, agent: Path) -> None:
+        self.control, self.schema, self.folder = control, schema, folder
+        self.box = folder / "mailbox" / "box"
+        self.words = [sys.executable, "-I", "-S", "-E", str(agent / "agent.py"), "objects", str(self.box)]
+        self.objects = Pods(self._ask, lambda: ["the-pod"])
+        self.node = None
+        self._running = None
+        self._over = threading.Event()
+
+    def _ask(self, pod: str, told: str) -> str | None:
+        return subprocess.run(self.words, input=told, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+    def link(self, node: str) -> dict[str, Any]:
+        self.node = node
+        self.start()
+        store = {"kind": "folder", "bucket": str(self.box.parent), "prefix": self.box.name}
+        return {"carrier": "bucket", "store": store, "secrets": f"{self.folder}/secrets/"}
+
+    def close(self) -> None:
+        self.stop()
+
+    def keep_secrets(self, values: Mapping[str, str]) -> None:
+        (self.folder / "secrets").mkdir(exist_ok=True)
+        for name, value in values.items():
+            (self.folder / "secrets" / name).write_text(value)
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ exit 5
 """
 
 
-@pytest.mark.carried
+@pytest.mark.carried(reached=True)
 def test_the_agent_is_killed_ten_times(control, node, kit):
     control.want(kit.order(COUNT))
     node.start()
@@ -216,7 +216,7 @@ def test_a_gap_is_gone_back_to(control, node, kit):
     assert control.whole_log() == b"one\ntwo\n"
 
 
-@pytest.mark.carried
+@pytest.mark.carried(reached=True)
 def test_a_fenced_node_kills_its_job_and_ends(control, node, kit):
     control.want(kit.order("trap '' TERM; echo up; sleep 600"))
     node.start()
@@ -240,7 +240,7 @@ def test_drain_stops_the_job_and_says_so(control, node, kit):
     assert b"saved\n" in control.whole_log()
 
 
-@pytest.mark.carried
+@pytest.mark.carried(reached=True)
 def test_the_dead_man(control, node, kit):
     control.want(kit.order("trap 'touch ~/saved; exit 0' TERM; echo up; while true; do sleep 0.05; done"))
     node.start(deadman_s=1.5)

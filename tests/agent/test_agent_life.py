@@ -12,7 +12,7 @@ import tarfile
 import pytest
 
 
-@pytest.mark.carried
+@pytest.mark.carried(reached=True)
 def test_hello(control, node, kit):
     control.want(kit.order("echo hello; pwd; exit 0"))
     node.start()
@@ -196,7 +196,7 @@ def test_an_environment_no_program_can_be_given_fails_clearly(control, node, kit
     assert control.whole_log(run=3) == b"131000\n"
 
 
-@pytest.mark.carried
+@pytest.mark.carried(reached=True)
 def test_files_are_made_to_match(control, node, kit):
     first = control.blob(
         kit.packed({"a.txt": b"1", "dir": None, "dir/b.txt": b"2", "go.sh": b"#!/bin/sh\necho ran\n"})
@@ -314,7 +314,7 @@ out.write(snow[:1]); out.flush(); out.write(snow[1:] + b"\nno newline at the end
 """
 
 
-@pytest.mark.carried
+@pytest.mark.carried(reached=True)
 def test_log_bytes_are_the_jobs_bytes(control, node, kit):
     control.want(kit.order(f"cat > t.py <<'E'\n{TORTURE}\nE\npython3 t.py"))
     node.start()
