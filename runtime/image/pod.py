@@ -30,7 +30,7 @@ BOOT = "/etc/skywright"
 ROOT = "/var/lib/skywright"
 AGAIN, OVER, ENDED = 75, 76, 143
 TOLD_S = 2.0
-"""After a node has drained: time for its last words to reach control."""
+"""After a node has drained: the least time for its last words to reach control."""
 TICK_S = 0.25
 
 WRAPPER = """#!/bin/sh
@@ -161,6 +161,14 @@ def last_state(path: str) -> dict[str, Any]:
     return found
 
 
+def untold(store: Optional[dict[str, Any]]) -> bool:
+    """Lies there something that control has not taken yet? It could not reach in any more."""
+    if not store or store["kind"] != "folder":
+        return False
+    up = os.path.join(store["bucket"], store["prefix"], "up")
+    return any(name != "beat" for _, _, names in os.walk(up) for name in names)
+
+
 def serve(boot: str, root: str) -> int:
     """Run the agent until the pod is to end; the exit code says what is to become of it."""
     with open(os.path.join(boot, "node.json")) as file:
@@ -188,7 +196,8 @@ def serve(boot: str, root: str) -> int:
             now = time.time()
             if drained is None and last_state(journal).get("drained"):
                 drained = now
-            if now > ending.at or (drained is not None and now > drained + TOLD_S):
+            told = drained is not None and now > drained + TOLD_S and not untold(orders["link"].get("store"))
+            if told or now > ending.at:
                 return ENDED
         time.sleep(TICK_S)
 
