@@ -86,14 +86,58 @@ def _control() -> list[Line]:
 
 
 def _clouds(wanted: tuple[str, ...]) -> list[Line]:
-    from stacks import CLOUDS, cloud
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
+
+    from stacks import CLOUDS
 
     for name in wanted:
         if name not in CLOUDS:
             hint = f"there are: {', '.join(CLOUDS)}"
             raise Problems(Problem("usage/unknown-cloud", f"`{name}` is not a cloud here", hint=hint))
-    return [
-        Line(name, check.says, check.ok, check.hint)
-        for name in wanted or CLOUDS
-        for check in cloud(name).check()
-    ]
+    names = list(wanted or CLOUDS)
+
+    async def all_at_once() -> list[list[Line]]:
+        return list(await asyncio.gather(*(_cloud(name, asked=name in wanted) for name in names)))
+
+    with ThreadPoolExecutor(max_workers=1) as pool:  # in a notebook a loop runs here already
+        return [line for lines in pool.submit(lambda: asyncio.run(all_at_once())).result() for line in lines]
+
+
+async def _cloud(name: str, *, asked: bool) -> list[Line]:
+    """One cloud's lines. One that nobody set up is off, and no mistake unless somebody asked for it by name."""
+    from stacks import asking, cloud
+    from stacks.home import home
+
+    module = cloud(name)
+    off = not asked and not module.configured()
+    try:
+        if module.EXTRA is None:
+            checks = module.check()
+        else:  # an SDK, which takes its time and may break
+            checks = await asking.ask(name, "check", env={}, folder=home())
+        lines = [Line(name, one.says, None if off and not one.ok else one.ok, one.hint) for one in checks]
+    except Problems as problems:
+        problem = problems.problems[0]
+        return [Line(name, problem.message, False, problem.hint)]
+    except Exception as error:
+        hint = "this is a mistake of ours or of its SDK; please report it"
+        return [Line(name, f"it could not be checked: {type(error).__name__}: {error}", False, hint)]
+    return lines if off or module.EXTRA is None else [*lines, *_plugin(name, module.EXTRA)]
+
+
+def _plugin(name: str, extra: str) -> list[Line]:
+    """Whether the engine has the cloud's provider already."""
+    from stacks import backend, plugins
+
+    home = backend.settle(engine_env()).pulumi_home
+    found = []
+    for provider, version in plugins.providers(extra):
+        there = plugins.is_there(home, provider, version)
+        says = f"provider {provider} {version}" + (
+            "" if there else ": not here yet; the first `up` fetches it"
+        )
+        found.append(
+            Line(name, says, True if there else None, f"./invoke setup --extra {extra} fetches it now")
+        )
+    return found

@@ -47,7 +47,7 @@ def test_fingers_of_a_skypilot_user(sky: Sky) -> None:
 
     sky.run("down", "m*", code=2)  # a pattern wants to be asked, and nobody is here
     sky.run("down", "-y", "m*")
-    assert sky.json("status") == {"deployments": []}
+    assert sky.json("status") == {"deployments": [], "foundations": []}
     sky.run("down", "mine", code=4)
 
 

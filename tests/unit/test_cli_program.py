@@ -199,7 +199,7 @@ def test_compile_needs_no_secret_and_every_env(tmp_path: Path) -> None:
 
 def test_a_home_that_was_never_used_has_no_deployments_and_starts_nothing() -> None:
     done = sky("status", "--json")
-    assert json.loads(done.stdout) == {"deployments": []}
+    assert json.loads(done.stdout) == {"deployments": [], "foundations": []}
     assert not (Path(os.environ["SKYWRIGHT_HOME"]) / "control").exists()
 
 
