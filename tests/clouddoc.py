@@ -1,38 +1,46 @@
-"""The policy in docs/clouds/aws.md, made from what is checked: `python -m tests.clouddoc`."""
+"""The table of docs/clouds/README.md, made from the clouds: what each is, needs and can."""
 
 from __future__ import annotations
 
-import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
-from stacks.aws import rights
+from compiler.offer import Capability
+from stacks import OURS, cloud
 
-DOC = Path(__file__).resolve().parents[1] / "docs" / "clouds" / "aws.md"
+FOLDER = Path(__file__).resolve().parents[1] / "docs" / "clouds"
+DOC = FOLDER / "README.md"
 
 
 def text() -> str:
-    """The document with its policy made anew."""
-    lines = ['{"Version": "2012-10-17", "Statement": [']
-    statements = rights.policy()["Statement"]
-    for number, one in enumerate(statements):
-        rest = {name: value for name, value in one.items() if name != "Action"}
-        actions = ",\n".join(f"   {line}" for line in _wrapped(one["Action"]))
-        comma = "," if number < len(statements) - 1 else ""
-        lines.append(f' {json.dumps(rest)[:-1]}, "Action": [\n{actions}]}}{comma}')
-    policy = "\n".join([*lines, "]}"])
+    """The document with its table made anew."""
     found, times = re.subn(
-        r"(?s)(<!-- policy -->\n```json\n).*?(\n```)",
-        lambda match: f"{match[1]}{policy}{match[2]}",
+        r"(?s)(<!-- clouds: .*? -->\n).*?(\n<!-- end -->)",
+        lambda match: f"{match[1]}{table(*OURS)}{match[2]}",
         DOC.read_text(),
     )
     assert times == 1
     return found
 
 
-def _wrapped(actions: list[str]) -> list[str]:
-    """A few to a line."""
-    return [", ".join(json.dumps(one) for one in actions[at : at + 3]) for at in range(0, len(actions), 3)]
+def table(*names: str) -> str:
+    """A row for each of the clouds named."""
+    return "\n".join(_lines(names))
+
+
+def _lines(names: tuple[str, ...]) -> Iterator[str]:
+    yield "| cloud | what nodes are | brought by | a network of ours | cannot |"
+    yield "|---|---|---|---|---|"
+    for name in names:
+        module = cloud(name)
+        says = re.sub(r"\s+", " ", (module.__doc__ or "").partition("\n\n")[0]).partition(": ")[2]
+        page = f"[{name}]({name}.md)" if (FOLDER / f"{name}.md").exists() else name
+        extra = f"`./invoke setup --extra {module.EXTRA}`" if module.EXTRA else "nothing more"
+        lacking = ", ".join(one.value for one in Capability if one not in module.CAPABILITIES) or "-"
+        network = "where none is given" if module.FOUNDATION else "-"
+        what = re.split(r"[;,] (?:what its|by the) protocol", says)[0].rstrip(".")
+        yield f"| {page} | {what} | {extra} | {network} | {lacking} |"
 
 
 if __name__ == "__main__":

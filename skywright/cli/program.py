@@ -16,7 +16,7 @@ from compiler.problem import Exit, Problem, Problems
 from skywright import __version__
 from skywright.cli import screen
 from skywright.cli.arguments import Values, parse, usage
-from skywright.cli.flags import Kind, Verb
+from skywright.cli.flags import Kind, Positional, Verb
 from skywright.cli.verbs import VERBS, find
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
@@ -164,7 +164,7 @@ def describe(verb: Verb, name: str) -> str:
     if verb.words:
         lines.append("")
         width = max(len(word.name) for word in verb.words)
-        lines += [f"  {word.name.upper().ljust(width)}   {word.help}" for word in verb.words]
+        lines += [f"  {word.name.upper().ljust(width)}   {word.help}{_among(word)}" for word in verb.words]
     rows = []
     for flag in verb.flags:
         short = f"-{flag.short}, " if flag.short else "    "
@@ -187,3 +187,12 @@ def invoke_program(name: str, extra: tuple[Verb, ...] = ()) -> Program:
     from skywright.cli.collection import program
 
     return program(VERBS + extra, name)
+
+
+def _among(word: Positional) -> str:
+    """What a word is one of, where installing something adds to it."""
+    if word.name not in ("cloud", "clouds"):
+        return ""
+    from stacks import CLOUDS
+
+    return f" ({', '.join(CLOUDS)})"
