@@ -30,7 +30,7 @@ def build(spec: StackSpec) -> None:
     through = network.provider(spec, subscription)
     options, asking = pulumi.ResourceOptions(provider=through), pulumi.InvokeOptions(provider=through)
     where = network.place(spec, asking)
-    group = _group(spec, options)
+    group = _group(spec, subscription, options)
     identity, principal, client = _identity(spec, group, options, asking)
     account, container = _storage(spec, subscription, group, options)
     agent = _agent(spec, group, account, container, options)
@@ -51,18 +51,37 @@ def build(spec: StackSpec) -> None:
     pulumi.export("store", store.apply(lambda found: found.to_data()))
 
 
-def _group(spec: StackSpec, options: pulumi.ResourceOptions) -> pulumi.Input[str]:
-    """The resource group; a given one is only named."""
+def _kept(spec: StackSpec, path: str, version: str) -> pulumi.ResourceOptions | None:
+    """What may hold a checkpoint stays when the stack goes, and the next `up` takes it on again. `path`: its id."""
+    import pulumi
+
+    from compiler.problem import Problems
+
+    if spec.checkpoint is None:
+        return None
+    made = pulumi.ResourceOptions(retain_on_delete=True)
+    try:
+        session.ask("GET", path, f"looking for {path.rpartition('/')[2]}", query={"api-version": version})
+    except Problems:  # where it cannot be asked, its creation tells
+        return made
+    made.import_, made.ignore_changes = path, ["tags"]
+    return made
+
+
+def _group(spec: StackSpec, subscription: str, options: pulumi.ResourceOptions) -> pulumi.Input[str]:
+    """The resource group; a given one is only named. With a group goes all that is in it: it stays with its storage."""
+    import pulumi
     from pulumi_azure_native import resources
 
     if spec.given.group:
         return spec.given.group
+    more = _kept(spec, f"/subscriptions/{subscription}/resourceGroups/{names.group(spec)}", "2022-09-01")
     made = resources.ResourceGroup(
         "group",
         resources.ResourceGroupArgs(
             resource_group_name=names.group(spec), location=spec.region, tags=names.tags(spec)
         ),
-        opts=options,
+        opts=pulumi.ResourceOptions.merge(options, more),
     )
     return made.name
 
@@ -104,12 +123,14 @@ def _storage(
     import pulumi
     from pulumi_azure_native import storage
 
-    kept = spec.checkpoint is not None or None
-    whole = pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(retain_on_delete=kept))
+    name = names.storage(spec, subscription)
+    path = f"/subscriptions/{subscription}/resourceGroups/{names.group(spec)}/providers/Microsoft.Storage"
+    path = f"{path}/storageAccounts/{name}"
+    inner = f"{path}/blobServices/default/containers/{CONTAINER}"
     account = storage.StorageAccount(
         "storage",
         resource_group_name=group,
-        account_name=names.storage(spec, subscription),
+        account_name=name,
         location=spec.region,
         kind="StorageV2",
         sku=storage.SkuArgs(name="Standard_LRS"),
@@ -118,7 +139,7 @@ def _storage(
         minimum_tls_version="TLS1_2",
         enable_https_traffic_only=True,
         tags=names.tags(spec),
-        opts=whole,
+        opts=pulumi.ResourceOptions.merge(options, _kept(spec, path, "2023-05-01")),
     )
     container = storage.BlobContainer(
         "container",
@@ -126,7 +147,7 @@ def _storage(
         account_name=account.name,
         container_name=CONTAINER,
         public_access=storage.PublicAccess.NONE,
-        opts=whole,
+        opts=pulumi.ResourceOptions.merge(options, _kept(spec, inner, "2023-05-01")),
     )
     return account.name, container
 
@@ -138,7 +159,10 @@ def _agent(
     container: Any,
     options: pulumi.ResourceOptions,
 ) -> pulumi.Resource:
-    """The agent's archive under its hash; one that is not asked for any more stays as long as its container."""
+    """The agent's archive under its hash; one that is not asked for any more stays as long as its container.
+
+    Where that stays for a checkpoint the agent goes with the stack: Azure makes no blob where one is.
+    """
     import pulumi
     from pulumi_azure_native import storage
 
@@ -152,7 +176,9 @@ def _agent(
         blob_name=f"{PREFIX}/{AGENTS}/{spec.agent}",
         type=storage.BlobType.BLOCK,
         source=pulumi.FileAsset(str(agents.archive(spec.agent))),
-        opts=pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(retain_on_delete=True)),
+        opts=pulumi.ResourceOptions.merge(
+            options, pulumi.ResourceOptions(retain_on_delete=spec.checkpoint is None)
+        ),
     )
 
 

@@ -59,11 +59,15 @@ def _account(spec: StackSpec, options: pulumi.ResourceOptions) -> tuple[pulumi.I
 
 
 def _bucket(spec: StackSpec, project: str, options: pulumi.ResourceOptions) -> gcp.storage.Bucket:
-    """The deployment's bucket, closed to the public. One that may hold a checkpoint stays when the stack goes."""
+    """The deployment's bucket, closed to the public. One that may hold a checkpoint stays when the stack goes, and the
+    next `up` takes it on again."""
     import pulumi
     import pulumi_gcp as gcp
 
     kept = spec.checkpoint is not None
+    more = pulumi.ResourceOptions(retain_on_delete=kept or None)
+    if kept and _exists(names.bucket(spec, project)):
+        more.import_, more.ignore_changes = names.bucket(spec, project), ["labels", "force_destroy"]
     abort = gcp.storage.BucketLifecycleRuleArgs(
         action=gcp.storage.BucketLifecycleRuleActionArgs(type="AbortIncompleteMultipartUpload"),
         condition=gcp.storage.BucketLifecycleRuleConditionArgs(age=ABORT_DAYS),
@@ -81,8 +85,19 @@ def _bucket(spec: StackSpec, project: str, options: pulumi.ResourceOptions) -> g
             encryption=key if spec.encrypted_with else None,
             labels=names.labels(spec),
         ),
-        opts=pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(retain_on_delete=kept or None)),
+        opts=pulumi.ResourceOptions.merge(options, more),
     )
+
+
+def _exists(bucket: str) -> bool:
+    """Is the bucket there from an earlier life of the deployment? Where that cannot be asked, its creation tells."""
+    from compiler.problem import Problems
+
+    try:
+        session.ask("GET", "storage", f"b/{bucket}", f"looking for the bucket {bucket}")
+    except Problems:
+        return False
+    return True
 
 
 def _rights(

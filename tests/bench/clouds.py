@@ -18,8 +18,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from compiler.offer import Capability
 from compiler.problem import Problems
 from compiler.spec import StackSpec
+from stacks import cloud as module
 from stacks import home, operate, process
 from stacks.operate import Kind, Request
 from tests.standins.install import install
@@ -281,17 +283,25 @@ def lost(there: There, example: str, known: dict[str, Any]) -> None:
 
 
 def has_controller(cloud: str) -> bool:
-    from stacks import cloud as module
-
     return hasattr(module(cloud), "present")
 
 
 def down(there: There, example: str, known: dict[str, Any], check: bool = True) -> None:
-    """Stack and network go, and nothing is left but the storage of a task that keeps a folder."""
+    """Stack and network go, and nothing is left but the storage of a task that keeps a folder: what is brought up again
+    finds it."""
     spec: StackSpec = known["spec"]
     there.operation(Kind.DESTROY, spec)
     if spec.foundation is not None:
         there.operation(Kind.DESTROY, spec.foundation)
+    if check and spec.checkpoint and Capability.CHECKPOINT in module(spec.cloud).CAPABILITIES:
+        need(there.site.left(spec), "the storage of the checkpoint is gone")
+        there.operation(Kind.UP, spec)
+        need(len(there.site.alive(spec)) == spec.nodes, "it does not come up again beside its checkpoint")
+        need(not changed(there.operation(Kind.PREVIEW, spec)), "the preview beside a checkpoint is not empty")
+        there.operation(Kind.DESTROY, spec)
+        need(there.site.left(spec), "the storage of the checkpoint is gone with its second life")
+        if spec.foundation is not None:
+            there.operation(Kind.DESTROY, spec.foundation)
     if check:
         # A cluster collects what belonged to deleted objects in its own time.
         with contextlib.suppress(Wrong):

@@ -380,3 +380,26 @@ def get_secret(request: Request) -> Answer:
 def drop_secret(request: Request) -> Answer:
     request.store.drop(CLOUD_NAME, "SecretValue", "{vault}/{secret}".format(**request.caught))
     return _unversioned(request) or Answer(200, {})
+
+
+_STORAGE = "/subscriptions/{sub}/resourceGroups/{group}/providers/Microsoft.Storage/storageAccounts/{account}"
+_KEPT = (
+    ("ResourceGroup", "/subscriptions/{sub}/resourceGroups/{group}"),
+    ("StorageAccount", _STORAGE),
+    ("BlobContainer", f"{_STORAGE}/blobServices/default/containers/{{container}}"),
+)
+
+
+def _shown(kind: str, pattern: str) -> None:
+    @route("GET", pattern)
+    def shown(request: Request) -> Answer:
+        wanted = pattern.format(**request.caught).lower()
+        for path, one in request.store.all(CLOUD_NAME, kind).items():
+            if path.lower() == wanted:
+                found = {"id": path, "name": one["outputs"]["name"]}
+                return _unversioned(request) or Answer(200, found)
+        return error(404, "ResourceNotFound", f"{wanted} was not found.")
+
+
+for _kind, _pattern in _KEPT:
+    _shown(_kind, _pattern)

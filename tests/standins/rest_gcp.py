@@ -294,6 +294,14 @@ def upload(request: Request) -> Answer:
     return refused or Answer(200, keep_object(request.store, bucket, name, raw, kind))
 
 
+@route("GET", "/storage/v1/b/{bucket}")
+def bucket(request: Request) -> Answer:
+    name = request.caught["bucket"]
+    if request.store.get("gcp", "Bucket", name) is None:
+        return error(404, "notFound", "The specified bucket does not exist.")
+    return Answer(200, {"kind": "storage#bucket", "id": name, "name": name})
+
+
 @route("GET", "/storage/v1/b/{bucket}/o")
 def objects(request: Request) -> Answer:
     bucket, prefix = request.caught["bucket"], request.query.get("prefix", "")

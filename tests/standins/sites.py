@@ -11,6 +11,7 @@ from typing import Any
 from compiler.problem import Problems
 from compiler.spec import StackSpec
 from tests.standins import inventory, moto_server
+from tests.standins.rest import serving
 from tests.standins.store import Store
 
 PROJECT = "proj"
@@ -20,6 +21,7 @@ STORE = "standins.sqlite"
 """The stand-ins' file in the folder of a site; `VARIABLE` has to name it to the engine."""
 
 NAMESPACE = "readers"
+GOOGLE = {"COMPUTE": "/compute/v1/", "SECRETMANAGER": "/v1/", "STORAGE": "/storage/v1/"}
 AZURE_SUBSCRIPTION = "00000000-0000-4000-8000-000000000001"
 
 
@@ -207,8 +209,11 @@ def _gcp(folder: Path, store: Store) -> Iterator[Site]:
                 region=spec.region,
             )
 
-    env = {"GOOGLE_CLOUD_PROJECT": "our-project", "GOOGLE_OAUTH_ACCESS_TOKEN": "testing"}
-    yield Site("gcp", "gcp", env, own, at.lose, at.alive, at.left, at.empty)
+    with serving(store) as url:
+        env = {"GOOGLE_CLOUD_PROJECT": "our-project", "GOOGLE_OAUTH_ACCESS_TOKEN": "testing"}
+        for service, path in GOOGLE.items():
+            env[f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{service}"] = f"{url}{path}"
+        yield Site("gcp", "gcp", env, own, at.lose, at.alive, at.left, at.empty)
 
 
 @contextlib.contextmanager
@@ -238,8 +243,15 @@ def _azure(folder: Path, store: Store) -> Iterator[Site]:
             for name in spec.given.security_groups:
                 at.make(config, "network:NetworkSecurityGroup", **group, networkSecurityGroupName=name)
 
-    env = {"ARM_SUBSCRIPTION_ID": AZURE_SUBSCRIPTION, "ARM_ACCESS_TOKEN": "testing"}
-    yield Site("azure", "azure-native", env, own, at.lose, at.alive, at.left, at.empty, {"group": "ai-team"})
+    with serving(store) as url:
+        env = {
+            "ARM_SUBSCRIPTION_ID": AZURE_SUBSCRIPTION,
+            "ARM_ACCESS_TOKEN": "testing",
+            "ARM_RESOURCE_MANAGER_ENDPOINT": url,
+        }
+        yield Site(
+            "azure", "azure-native", env, own, at.lose, at.alive, at.left, at.empty, {"group": "ai-team"}
+        )
 
 
 # Kubernetes
