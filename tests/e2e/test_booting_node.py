@@ -112,6 +112,10 @@ def the_story(sky, metal: Metal, process: subprocess.Popen[str]) -> None:
     for name, content in kept(sky, metal):
         assert CANARY.encode() not in content, name
 
+    # Control is killed: the next command starts another one, which goes on with what is in the bucket.
+    sky.run("chaos", "kill-control")
+    assert running(sky, 1)
+
     # A notice at the metadata service: the task saves, this instance is replaced, and no other.
     metal.notice(first[1], 60)
     sky.wait(lambda: running(sky, 2), "the gang runs again after the notice")
