@@ -53,8 +53,8 @@ PERMISSIONS = (
     Permission("batch", "jobs", _KEPT),
     Permission("", "pods", ("get", "list", "watch", "delete")),
     Permission("", "events", ("list", "watch")),
-    Permission("", "pods/exec", ("create",), "`ssh`, and the link to nodes"),
-    Permission("", "pods/portforward", ("create",), "`forward`"),
+    Permission("", "pods/exec", ("get", "create"), "`ssh`, and the link to nodes"),
+    Permission("", "pods/portforward", ("get", "create"), "`forward`"),
 )
 """All that is asked for in the namespace; docs/clouds/kubernetes.md has it as a Role."""
 
@@ -142,12 +142,16 @@ class Cluster:
                     headers[one["key"]] = one["value"]
             # A client certificate would say who we are, whatever the token says.
             pool = self.pool if token is None else _pool(self._login, with_certificate=False)
-            answer = pool.request(
-                method,
-                self.host + path + (f"?{urlencode(query)}" if query else ""),
-                body=None if body is None else json.dumps(body).encode(),
-                headers=headers,
-            )
+            try:
+                answer = pool.request(
+                    method,
+                    self.host + path + (f"?{urlencode(query)}" if query else ""),
+                    body=None if body is None else json.dumps(body).encode(),
+                    headers=headers,
+                )
+            finally:
+                if pool is not self.pool:
+                    pool.clear()
         if answer.status == 404:
             return None
         if answer.status >= 400:

@@ -75,6 +75,7 @@ def _spoken(node: api.Node, there: Any, told: str) -> str:
         code = there.returncode
     finally:
         there.close()
+        there.sock.shutdown()  # a connection that the other side has closed stays open else
     if code:
         says = " ".join("".join(errors).split())[-300:] or f"exit code {code}"
         raise Problems(Problem("cloud/no-answer", f"{node}: {says}", hint="is its image without `sh`?"))
@@ -82,14 +83,15 @@ def _spoken(node: api.Node, there: Any, told: str) -> str:
 
 
 class Mailboxes:
-    """The folders of objects in the pods of one Job."""
+    """The folders of objects in the pods of one Job. `command` answers one question in a pod."""
+
+    command = (INTERPRETER, "-I", "-S", "-E", f"{BOOT}/pod.py", "objects", MAILBOX)
 
     def __init__(self, context: str, namespace: str, job: str, file: str | None) -> None:
         self.context, self.namespace, self.job, self.file = context, namespace, job, file
 
     def ask(self, pod: str, told: str) -> str | None:
-        command = [INTERPRETER, "-I", "-S", "-E", f"{BOOT}/pod.py", "objects", MAILBOX]
-        return run(api.Node(pod, self.namespace, self.context), command, told, self.file)
+        return run(api.Node(pod, self.namespace, self.context), self.command, told, self.file)
 
     def pods(self) -> list[str]:
         """Names of those that run."""

@@ -1,7 +1,8 @@
 """A real Kubernetes API on loopback: kine, API server, controller manager, scheduler, and kwok's nodes.
 
 What is real: admission, RBAC, field ownership, the Job controller, scheduling, garbage collection. What is not: kwok
-runs no program, so nothing may be claimed here of what happens inside a pod.
+runs no program of a pod, so nothing may be claimed here of what happens inside one. What is asked for with `exec` runs
+on this machine.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Cluster:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.tokens = {name: secrets.token_hex(16) for name in USERS}
-        self.port = 0
+        self.port = self.kubelet = 0
         self.running: list[subprocess.Popen[bytes]] = []
 
     @property
@@ -62,7 +63,7 @@ class Cluster:
                 for name, token in self.tokens.items()
             )
         )
-        store, self.port = _free_ports(2)
+        store, self.port, self.kubelet = _free_ports(3)
         self._keep(built["kine"], "kine", *self._kine(store))
         _until(lambda: _listens(store), "kine listens", self)
         self._keep(built["kubernetes"], "kube-apiserver", *self._api(store))
@@ -75,7 +76,9 @@ class Cluster:
             f"--kubeconfig={self.kubeconfig('admin')}",
             f"--config={STAGES}",
             "--manage-all-nodes=true",
-            "--server-address=",
+            f"--server-address=127.0.0.1:{self.kubelet}",
+            f"--tls-cert-file={self.folder / 'server.crt'}",
+            f"--tls-private-key-file={self.folder / 'server.key'}",
         )
         _until(lambda: self.there("/api/v1/namespaces/default/serviceaccounts/default"), "accounts", self)
 
@@ -145,6 +148,11 @@ class Cluster:
         amounts = {"cpu": "8", "memory": "32Gi", "pods": "110"}
         amounts |= {key.replace("__", "/").replace("_dot_", "."): value for key, value in sizes.items()}
         facts = {"architecture": "amd64", "operatingSystem": "linux"}
+        # Commands in a pod run on this machine, in the folder of the cluster: kwok is the kubelet of every node.
+        reached = {
+            "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": self.kubelet}},
+        }
         marks = {"kubernetes.io/arch": "amd64", "kubernetes.io/os": "linux", "kubernetes.io/hostname": name}
         self.ask(
             "POST",
@@ -152,7 +160,7 @@ class Cluster:
             {
                 "metadata": {"name": name, "labels": {**marks, **(labels or {})}},
                 "spec": {"taints": [dict(taint) for taint in taints]},
-                "status": {"capacity": amounts, "allocatable": amounts, "nodeInfo": facts},
+                "status": {"capacity": amounts, "allocatable": amounts, "nodeInfo": facts, **reached},
             },
         )
         self.until(lambda: self._node_ready(name), f"node {name} is ready")
@@ -212,6 +220,7 @@ class Cluster:
             f"--service-account-signing-key-file={key}",
             f"--service-account-key-file={key}",
             "--endpoint-reconciler-type=none",
+            "--kubelet-preferred-address-types=InternalIP",
         ]
 
     def _controller(self, program: str, user: str) -> list[str]:

@@ -6,6 +6,7 @@ kwok runs no program: what is shown is what the API does, never what happens ins
 from __future__ import annotations
 
 import base64
+import io
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -20,10 +21,12 @@ from compiler.offer import Accelerator, Market
 from compiler.problem import Problem, Problems
 from compiler.spec import Given, StackSpec
 from stacks import home, kubernetes, operate, process
+from stacks.boot import Store as Store_
 from stacks.cloud import Scope
-from stacks.kubernetes import objects
+from stacks.kubernetes import inside, objects
 from stacks.kubernetes import waiting as kubernetes_waiting
 from stacks.kubernetes.api import PERMISSIONS, Node
+from stacks.objects import Unavailable, open_objects
 from stacks.refusal import Refused as RefusedByEngine
 from tests.components.cluster import Cluster
 from tests.standins.install import install
@@ -327,6 +330,37 @@ def test_removing_a_stray_pod_removes_what_makes_it(gang: Callable[..., StackSpe
     kubernetes.remove(row["id"])
     team.until(lambda: left(team) == [], "job and pod are gone")
     assert kubernetes.inventory("proj", Scope.of(wanted)) == ()
+
+
+def test_control_reaches_into_a_pod(
+    gang: Callable[..., StackSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through the API server's exec, as somebody with the role; what a kubelet would run in the pod runs here."""
+    (row,) = waiting(wanted := gang())
+    agent = Path(__file__).parents[2] / "runtime" / "agent.py"
+    words = (sys.executable, "-I", "-S", "-E", str(agent), "objects", str(tmp_path / "box"))
+    monkeypatch.setattr(inside.Mailboxes, "command", words)
+    store = Store_("pods", NAMESPACE, objects.base(wanted), region="test")
+    reached = open_objects(store, {})
+    large = bytes(range(256)) * 6000
+    beat, blob = f"up/{row['id']}/beat", "down/blobs/0123"
+    assert reached.get(beat) is None
+    reached.put(beat, large)
+    found = reached.get(beat)
+    assert found
+    assert found.content == large
+    assert reached.new(blob, io.BytesIO(large * 3))
+    assert (tmp_path / "box" / blob).read_bytes() == large * 3
+    assert not reached.new(blob, large)
+    assert reached.list() == [blob, beat]
+    reached.delete([beat])
+    assert reached.get(beat) is None
+    assert reached.get(f"up/gone.{NAMESPACE}@test/beat") is None
+    monkeypatch.setattr(
+        inside.Mailboxes, "command", (sys.executable, "-c", "import sys; sys.exit('no mailbox')")
+    )
+    with pytest.raises(Unavailable, match="no mailbox"):
+        reached.get(beat)
 
 
 # What is asked of people.
