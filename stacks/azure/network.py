@@ -101,11 +101,29 @@ def place(spec: StackSpec, asking: pulumi.InvokeOptions) -> Place:
 
 
 def firewall(
-    spec: StackSpec, group: pulumi.Input[str], options: pulumi.ResourceOptions
+    spec: StackSpec,
+    group: pulumi.Input[str],
+    options: pulumi.ResourceOptions,
+    asking: pulumi.InvokeOptions,
 ) -> pulumi.Output[str]:
-    """Nodes of one network reach each other, asked ports are open to everybody; nothing else comes in."""
+    """Nodes of one network reach each other, asked ports are open to everybody; nothing else comes in.
+
+    A given group is looked up, as GROUP/NAME or by its name beside what is made, and alone says who may come in.
+    """
     from pulumi_azure_native import network as net
 
+    given = spec.given.security_groups
+    if len(given) > 1:
+        says = f"Azure takes one security group for a machine, and {len(given)} are named: {', '.join(given)}"
+        raise Problems(Problem("cloud/refused", says, hint="name the one that has the rules of all"))
+    if given:
+        there, _, name = given[0].rpartition("/")
+        found = net.get_network_security_group_output(
+            resource_group_name=there or spec.given.group or names.group(spec),
+            network_security_group_name=name,
+            opts=asking,
+        )
+        return found.apply(lambda one: one.id or "")
     rules = []
     if spec.ports:
         rules.append(

@@ -45,7 +45,7 @@ def build(spec: StackSpec) -> None:
         )
     )
     setting = machines.Setting(
-        group, where, network.firewall(spec, group, options), identity, store, vault, [agent, *rights]
+        group, where, network.firewall(spec, group, options, asking), identity, store, vault, [agent, *rights]
     )
     pulumi.export("nodes", machines.nodes(spec, setting, options))
     pulumi.export("store", store.apply(lambda found: found.to_data()))

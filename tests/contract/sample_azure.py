@@ -63,6 +63,7 @@ SAMPLE = Azure(
         account="00000000-0000-4000-8000-000000000001",
         network="team-network/team",
         subnet="nodes",
+        security_groups=("team-network/nodes",),
         role="team-identities/nodes",
         key="/subscriptions/0/resourceGroups/team/providers/Microsoft.Compute/diskEncryptionSets/team",
         ssh_key="ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO5RzVhaTzSMbmoTpQ0wzAyNRSVJhJrXLGxSzEAYKpqb team",
@@ -71,6 +72,7 @@ SAMPLE = Azure(
     env={"ARM_SUBSCRIPTION_ID": "00000000-0000-4000-8000-000000000001"},
     answers={
         "azure-native:network:getSubnet": {"id": "/subscriptions/0/subnets/nodes"},
+        "azure-native:network:getNetworkSecurityGroup": {"id": "/subscriptions/0/securityGroups/nodes"},
         "azure-native:authorization:getClientConfig": {"tenantId": "00000000-0000-4000-8000-00000000000f"},
         "azure-native:managedidentity:getUserAssignedIdentity": {
             "id": "/subscriptions/0/identities/nodes",
