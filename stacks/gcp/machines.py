@@ -78,7 +78,7 @@ def nodes(spec: StackSpec, setting: Setting, options: pulumi.ResourceOptions) ->
         address = made.network_interfaces.apply(lambda found: found[0].network_ip)
         rows.append({"rank": rank, "id": made.instance_id, "address": address})
         if baking.due(spec):
-            baking.image(spec, made.boot_disk.apply(lambda disk: disk.source), setting.project, options)
+            baking.image(spec, made.boot_disk.apply(lambda disk: disk.source or ""), setting.project, options)
     return rows
 
 

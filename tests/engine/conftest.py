@@ -109,16 +109,24 @@ def isolation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     return wanted
 
 
+def mounted() -> list[str]:
+    """What is mounted here, less the network namespaces that tests beside this one make."""
+    if not os.path.exists("/proc/mounts"):
+        return []
+    lines = Path("/proc/mounts").read_text().splitlines()
+    return [line for line in lines if not line.startswith("nsfs /run/netns/")]
+
+
 @pytest.fixture
 def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Local]:
     home = tmp_path / "home"
     monkeypatch.setenv("SKYWRIGHT_HOME", str(home))
-    mounts = Path("/proc/mounts").read_text() if os.path.exists("/proc/mounts") else ""
+    mounts = mounted()
     made = Local(home)
     yield made
     for node in nodes.existing():
         nodes.remove(node.node)
     assert os.listdir(nodes.root()) == []
     if mounts:
-        assert Path("/proc/mounts").read_text() == mounts
+        assert mounted() == mounts
         assert made.processes() == [], "something of a node still runs"
