@@ -93,15 +93,15 @@ FIGURES = {
 
 
 def run(values: Any) -> int:
-    """Measure everything, or only the groups that are named (up, agent, clouds, ...), and print it."""
+    """Measure everything, or only the groups that are named (up, agent, stacks, ...), and print it."""
     if values.only and values.only[0] == "corpus":
         from tests.bench import corpus
 
         return corpus.run(values.only[1:])
     if values.only and values.only[0] == "clouds":
-        from tests.bench import clouds
+        from tests.bench import clouds as table
 
-        return clouds.run(values.only[1:], as_data=bool(values.json))
+        return table.run(values.only[1:], as_data=bool(values.json))
     groups: dict[str, Callable[[Bench], dict[str, tuple[float, str]]]] = {
         "start": start_times,
         "up": up_times,
@@ -110,7 +110,7 @@ def run(values: Any) -> int:
         "plan": plan_times,
         "link": link_costs,
         "recovery": recovery,
-        "clouds": clouds,
+        "stacks": clouds,
     }
     wanted = [name for name in groups if not values.only or name in values.only]
     measured: dict[str, Figure] = {}
