@@ -198,7 +198,7 @@ def plan(there: There, example: str, known: dict[str, Any]) -> None:
     file = str(READERS / f"{example}.yaml")
     configure(there, Path(file))
     # `--json`: hints about old forms are not for this output.
-    values = parse(verb, [file, *pinned(there.site.cloud), "--json"])
+    values = parse(verb, [file, *pinned(there.site.cloud, Path(file)), "--json"])
     entry = read_entry(values, (file,), None)
     made = make_plan(entry, secrets=False, refuse=False)
     offer, wanted = made.chosen.offer, made.chosen.requirements or entry.task.requirements
@@ -220,9 +220,12 @@ def plan(there: There, example: str, known: dict[str, Any]) -> None:
     )
 
 
-def pinned(cloud: str) -> list[str]:
-    """The flags that put a file elsewhere than it says: the region it names is another cloud's."""
-    return ["--infra", cloud]
+def pinned(cloud: str, file: Path) -> list[str]:
+    """The flags that put a file on a cloud which it does not name itself: what it says of a region is another's."""
+    import yaml
+
+    named = (yaml.safe_load(file.read_text()).get("resources") or {}).get("cloud")
+    return [] if named == cloud else ["--infra", cloud]
 
 
 def compiled(there: There, example: str, known: dict[str, Any]) -> None:
@@ -387,6 +390,9 @@ def notes(cell: Cell) -> Iterator[str]:
     for says in cell.refused:
         yield f"`up` refuses {says}"
     if cell.kept:
-        yield f"kept after `down`, as the task asks: {', '.join(cell.kept)}"
+        shown = (
+            f"{one.partition(' ')[0]} {one.rpartition('/')[2]}" if "/" in one else one for one in cell.kept
+        )
+        yield f"kept after `down`, as the task asks: {', '.join(shown)}"
     if cell.failed:
         yield f"FAILED at {cell.failed}"
