@@ -44,6 +44,12 @@ class Gcs(Dialect):
         found = told(base, "GET", f"/v1/{name}/versions/latest:access", headers)
         return base64.b64decode(found["payload"]["data"]).decode()
 
+    def proof(self, node: str, now: float) -> str:
+        """A token in which Google says which instance asked for it."""
+        service = self.where.get("metadata", METADATA)
+        url = f"{service}/computeMetadata/v1/instance/service-accounts/default/identity"
+        return metadata(f"{url}?audience=skywright&format=full", {"Metadata-Flavor": "Google"}).strip()
+
     def forget(self) -> None:
         self.passport.forget()
 

@@ -78,16 +78,24 @@ class Control:
     def _joined(self, caller: Caller) -> str:
         with self._lock:
             if self._token is None:
-                proof = ""
-                if "proof_file" in self.link:
-                    with open(self.link["proof_file"], encoding="utf-8") as file:
-                        proof = file.read().strip()
+                proof = self._proof()
                 who = {"proof": proof, "boot_id": self.boot_id, "agent": self.agent, "pid": os.getpid()}
                 answer = self._judged(caller.call("POST", self.path("join"), json.dumps(who).encode()))
                 if answer.status != 200:
                     raise Refused(answer.status, SLOWEST_S)
                 self._token = str(answer.data()["token"])
             return self._token
+
+    def _proof(self) -> str:
+        """What only this node has: a file of its machine's, or its cloud's word for who it is."""
+        if "proof_file" in self.link:
+            with open(self.link["proof_file"], encoding="utf-8") as file:
+                return file.read().strip()
+        if "store" in self.link:
+            from runtime.store import open_store
+
+            return open_store(self.link["store"])().proof(self.node)
+        return ""
 
     def _judged(self, answer: Answer) -> Answer:
         if answer.status == 409:

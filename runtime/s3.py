@@ -13,6 +13,8 @@ from urllib.parse import quote, urlsplit
 from runtime.store import Ask, Dialect, Passport, metadata, told
 
 METADATA = "http://169.254.169.254"
+CALLER_IDENTITY = b"Action=GetCallerIdentity&Version=2011-06-15"
+FORM = "application/x-www-form-urlencoded; charset=utf-8"
 
 
 class S3(Dialect):
@@ -57,6 +59,16 @@ class S3(Dialect):
         asked = signed("POST", "/", headers, body, keys, region, "secretsmanager", now)
         return str(told(base, "POST", "/", asked, body)["SecretString"])
 
+    def proof(self, node: str, now: float) -> str:
+        """The headers of a request to STS that only this instance can sign, bound to `node`; STS says who signed."""
+        region = self.where["region"]
+        host = f"sts.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
+        if self.where.get("endpoint"):
+            host = urlsplit(self.where["endpoint"]).netloc
+        headers = {"host": host, "content-type": FORM, "x-skywright-node": node}
+        keys = self.passport.get()
+        return json.dumps(signed("POST", "/", headers, CALLER_IDENTITY, keys, region, "sts", now))
+
     def forget(self) -> None:
         self.passport.forget()
 
@@ -87,12 +99,9 @@ def signed(
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
     scope = f"{stamp[:8]}/{region}/{service}/aws4_request"
     content = hashlib.sha256(body).hexdigest()
-    held = {
-        **headers,
-        "x-amz-content-sha256": content,
-        "x-amz-date": stamp,
-        "x-amz-security-token": keys["Token"],
-    }
+    held = {**headers, "x-amz-date": stamp, "x-amz-security-token": keys["Token"]}
+    if service == "s3":
+        held["x-amz-content-sha256"] = content
     names = ";".join(sorted(held))
     lines = "".join(f"{name}:{held[name].strip()}\n" for name in sorted(held))
     asked = f"{method}\n{path}\n\n{lines}\n{names}\n{content}"

@@ -68,6 +68,10 @@ class Dialect:
         """A value from the cloud's secret store, by the same identity. Raises Refused, OSError, HTTPException."""
         raise NotImplementedError
 
+    def proof(self, node: str, now: float) -> str:
+        """What shows control, which is dialled, that this is `node`. Raises OSError where a cloud has no such thing."""
+        raise OSError("this cloud has no proof of a node's identity")
+
     def forget(self) -> None:
         """The store refused who we are: ask again who that is."""
         raise NotImplementedError
@@ -117,6 +121,10 @@ class Store:
         except Refused:
             self.dialect.forget()
             raise
+
+    def proof(self, node: str) -> str:
+        """What shows control that this is `node`, by the clock of the store if it was heard before."""
+        return self.dialect.proof(node, time.time() + self.skew_s)
 
     def close(self) -> None:
         self.caller.close()

@@ -65,7 +65,8 @@ class Boot:
     for their ranks: the instance id of EC2, the numeric id of Compute Engine, the vmId of Azure.
     `secrets` is how the names of the task's secrets begin where their values lie: `PREFIX` in Secrets Manager,
     `projects/PROJECT/secrets/PREFIX` in Secret Manager, `https://VAULT.vault.azure.net/secrets/PREFIX` in Key Vault,
-    which has `-` for each `_` of a name. `recipe` is what a machine runs that becomes an image, instead of the agent.
+    which has `-` for each `_` of a name. `control` is where nodes dial a control that listens for them (HTTPS); without
+    it the two meet in the store. `recipe` is what a machine runs that becomes an image, instead of the agent.
     """
 
     cloud: str
@@ -80,6 +81,7 @@ class Boot:
     secrets: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     recipe: str | None = None
+    control: str | None = None
 
     def constants(self) -> dict[str, Any]:
         """The manifest (schemas/manifest.v1.json) without what only the node knows; and the agent's hash."""
@@ -89,7 +91,12 @@ class Boot:
             "project": self.project,
             "deployment": self.deployment,
             "rank": self.rank,
-            "link": {"carrier": "bucket", "store": self.store.to_data(), "secrets": self.secrets},
+            "link": {
+                "carrier": "http" if self.control else "bucket",
+                "url": self.control,
+                "store": self.store.to_data(),
+                "secrets": None if self.control else self.secrets,
+            },
             "probes": [probe.to_data() for probe in self.probes],
             "deadman_s": self.deadman_s,
             "most_s": self.most_s,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from botocore.credentials import Credentials
 from compiler.offer import Market
 from compiler.problem import Problems
 from compiler.spec import StackSpec
+from runtime.s3 import S3
 from stacks import aws
 from stacks.aws import instances, names, proving, rights, session
 from stacks.cloud import Failure, Scope
@@ -190,6 +192,21 @@ def test_a_node_proves_itself_by_what_only_its_instance_can_sign(moto: Moto) -> 
     ):
         assert not aws.verify(made, nonsense, HERE)
     assert not aws.verify("hello-0-000000", good, HERE)
+
+
+def test_the_agents_own_proof_is_taken(moto: Moto, monkeypatch: pytest.MonkeyPatch) -> None:
+    identity(moto, "skywright-train")
+    made = node(moto, IamInstanceProfile={"Name": "skywright-train-profile"})
+    keys = moto.client("sts").assume_role(
+        RoleArn="arn:aws:iam::123456789012:role/skywright-train", RoleSessionName=made
+    )["Credentials"]
+    given = {**keys, "Token": keys["SessionToken"]}
+    signer = S3({"kind": "s3", "region": "us-east-1", "bucket": "b", "prefix": "p", "endpoint": moto.url})
+    monkeypatch.setattr(signer.passport, "fetch", lambda: (given, 3600.0))
+    proof = signer.proof(made, time.time())
+    assert aws.verify(made, proof, HERE)
+    assert not aws.verify(f"{made[:-1]}0", proof, HERE)
+    assert set(proving.SENT) | {"host"} == {name.lower() for name in json.loads(proof)}
 
 
 def test_sts_is_asked_where_the_node_is() -> None:

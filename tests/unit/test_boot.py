@@ -97,6 +97,13 @@ def test_user_data_is_small_and_says_what_the_rank_is(kind: str, tmp_path: Path)
     jsonschema.Draft202012Validator(schema).validate({**said, **own})
 
 
+def test_nodes_dial_a_control_that_listens_for_them(tmp_path: Path) -> None:
+    said = parts(user_data(replace(BOOT, control="https://control.example.com")), tmp_path)[1]
+    # The agent still comes from the store, and its identity there is what proves who the node is.
+    link = {"carrier": "http", "url": "https://control.example.com", "store": STORES["s3"].to_data()}
+    assert said["link"] == link
+
+
 def test_ranks_differ_in_nothing_but_their_number() -> None:
     first, second = (user_data(replace(BOOT, rank=rank)) for rank in (3, 4))
     assert first.replace(b'"rank":3', b'"rank":4') == second
