@@ -35,7 +35,7 @@ from tests.components import certificates
 
 CARRIERS = ("http", "https", "s3", "gcs", "azblob")
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 20.0
+PATIENCE_S = 45.0
 PYTHON = os.environ.get("SKYWRIGHT_TEST_PYTHON", sys.executable)
 """The interpreter of the nodes: name another to try the agent on it."""
 
