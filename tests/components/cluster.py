@@ -26,7 +26,7 @@ from tests.components import certificates, kine, kubernetes, kwok
 from tests.components.building import Component
 
 STAGES = Path(__file__).with_name("stages.yaml")
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 USERS = ("admin", "deployer", "controllers", "scheduler")
 """Each has a token. `deployer` may nothing until a test gives it a role."""
 GROUPS = {"admin": "system:masters"}

@@ -8,6 +8,8 @@ import pytest
 
 from tests.components.cluster import Cluster, Refused
 
+pytestmark = pytest.mark.timeout(300)
+
 JOBS, PODS = "/apis/batch/v1/namespaces/default/jobs", "/api/v1/namespaces/default/pods"
 
 

@@ -35,7 +35,7 @@ from tests.standins.store import Store
 sys.path.insert(0, str(Path(__file__).parent))
 from desk import Desk, wait
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 
 NAMESPACE = "team"
 SECRET = "s3cret-of-ann-in-clear"

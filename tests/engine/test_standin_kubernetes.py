@@ -10,7 +10,7 @@ import pytest
 from tests.components.cluster import Cluster
 from tests.standins.fixtures import Bench, touch
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 PROVIDERS = ("kubernetes",)
 AT_ONCE = {"pulumi.com/waitFor": "jsonpath={.metadata.uid}"}
 WHERE = "/api/v1/namespaces/default"

@@ -30,7 +30,7 @@ from tests.standins.shape import UNKNOWN, differences, some_unknown, under
 
 CLOUD = Cloud("kubernetes", {}, {})
 MANAGER = "pulumi-kubernetes"
-AWAITED_S = 5.0
+AWAITED_S = 10.0
 """The real one waits ten minutes; nothing that a test waits for takes longer than this."""
 
 OF_PULUMI = "pulumi.com/"
