@@ -34,9 +34,11 @@ def template(spec: StackSpec, boot: k8s.core.v1.ConfigMap) -> k8s.core.v1.PodTem
 
     core = k8s.core.v1
     stay = {AUTOSCALER: "false", KARPENTER: "true"}
+    # What Kueue is told it is told by the Job: a pod of its own in the queue would be counted twice.
+    own = {key: value for key, value in labels(spec).items() if not key.startswith("kueue.x-k8s.io/")}
     return core.PodTemplateSpecArgs(
         metadata=k8s.meta.v1.ObjectMetaArgs(
-            labels={**labels(spec), f"{OURS}/market": spec.market.value},
+            labels={**own, f"{OURS}/market": spec.market.value},
             annotations={**notes(spec), **stay},
         ),
         spec=core.PodSpecArgs(
