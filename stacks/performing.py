@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from compiler.problem import Problem, Problems
-from compiler.spec import Foundation, StackSpec
+from compiler.spec import StackSpec
 from stacks import (
     backend,
     carriers,
@@ -322,13 +322,13 @@ class Operation:
 
     def _purge(self) -> None:
         """What the provider could not delete is deleted behind its back, as far as the cloud lets us."""
-        if isinstance(self.spec, Foundation):
-            return
         scope = Scope.of(self.spec)
-        for node in self.cloud.inventory(self.spec.project, scope):
-            if node.deployment == self.spec.deployment:
+        mine = self.spec.deployment if isinstance(self.spec, StackSpec) else None
+        for node in self.cloud.inventory(self.spec.project, scope) if mine else ():
+            if node.deployment == mine:
                 self.cloud.remove(node.node, scope)
                 self._listener.changes["delete"] += 1
+        self._listener.changes["delete"] += len(self.cloud.sweep(self.spec, frozenset(), scope))
 
     @contextlib.contextmanager
     def _engine_time(self) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 from compiler.spec import Foundation, StackSpec
 from stacks.aws import names, session
 from stacks.cloud import Scope
+
+PATIENCE_S = 40.0
+HELD = ("DependencyViolation", "DeleteConflict", "InvalidPlacementGroup.InUse")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +36,24 @@ def sweep(spec: StackSpec | Foundation, known: frozenset[str]) -> tuple[str, ...
     for left in found:
         if left.id not in known:
             with session.unless_missing(f"removing {left.what} {left.id}"):
-                left.delete()
+                _patiently(left.delete)
             gone.append(f"{left.what} {left.id}")
     return tuple(gone)
+
+
+def _patiently(delete: Callable[[], Any]) -> None:
+    """Again while something that is going still holds on to it: an instance takes its time to terminate."""
+    from botocore.exceptions import ClientError
+
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            delete()
+            return
+        except ClientError as error:
+            if session.code(error) not in HELD or time.monotonic() > until:
+                raise
+        time.sleep(2)
 
 
 def _seen(what: str, call: Callable[[], Any]) -> Any:

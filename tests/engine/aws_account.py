@@ -105,7 +105,7 @@ class Account:
         operate.start(Request(folder.name, Kind(kind), spec, env=env, **request), folder)
         return folder
 
-    def ended(self, folder: Path, seconds: float = 90) -> dict[str, Any] | None:
+    def ended(self, folder: Path, seconds: float = 180) -> dict[str, Any] | None:
         wait(lambda: not operate.running(folder), seconds, f"the end of {folder}")
         return operate.result(folder)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from aws_account import Account, changed
 
@@ -10,7 +12,7 @@ from stacks import home
 from stacks.aws import names
 from tests.standins.moto_server import ACCOUNT
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 
 def test_a_gang_comes_up_loses_a_node_and_goes_without_a_trace(account: Account) -> None:
@@ -144,3 +146,15 @@ def test_what_is_not_there_is_named(account: Account) -> None:
     assert result is not None
     assert result["problem"]["code"] == "cloud/not-found"
     assert "VPC" in result["problem"]["message"]
+
+
+def test_what_a_lost_state_knew_is_purged(account: Account) -> None:
+    spec = account.spec(nodes=1, secrets=("TOKEN",))
+    foundation = spec.foundation
+    assert foundation is not None
+    account.well("up", spec)
+    (bucket,) = [one["Name"] for one in account.moto.client("s3").list_buckets()["Buckets"]]
+    shutil.rmtree(home.home() / "state")
+    account.well("destroy", spec, purge=True)
+    account.well("destroy", foundation, purge=True)
+    assert account.left() == [bucket], "storage with something in it stays"

@@ -12,7 +12,7 @@ from desk import wait
 from compiler.spec import Foundation, StackSpec
 from stacks import operate
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 FOUNDATION = 10
 """Things of the network: VPC, six subnets, gateway, route table, endpoint."""
 STACK = 4
@@ -24,7 +24,7 @@ def struck(account: Account, kind: str, spec: StackSpec | Foundation, step: int)
     account.store.forget_calls()
     account.store.halt_at(step)
     folder = account.begin(kind, spec)
-    wait(lambda: account.store.halted() or not operate.running(folder), 90, f"step {step} of {kind}")
+    wait(lambda: account.store.halted() or not operate.running(folder), 180, f"step {step} of {kind}")
     reached = account.store.halted() is not None
     who = operate.owner(folder)
     assert who is not None
