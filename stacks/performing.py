@@ -174,7 +174,8 @@ class Operation:
         state = session.state()
         if killed or (state and state.pending):
             with self._log.step("resume"):
-                state = resume(session, self.spec, self.cloud, state, killed, self.tell)
+                deletes = self.request.kind is Kind.DESTROY
+                state = resume(session, self.spec, self.cloud, state, killed, deletes, self.tell)
                 self._unclean = killed and state is None
         if self.request.kind is Kind.DESTROY:
             self._destroy(session, state)

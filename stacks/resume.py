@@ -17,13 +17,15 @@ def resume(
     cloud: Cloud,
     state: State | None,
     killed: bool,
+    deletes: bool,
     tell: Callable[[dict[str, Any]], None],
 ) -> State | None:
     """Unlock the stack, remove what its state never learnt of, clear pending operations.
 
     `killed` says that the last holder of the lease never released it. The caller holds the lease and has
-    ended what that one left running. Deletes that were cut off need nothing: the state still has their
-    resource, and the next run repeats them. Each step may be cut off and done again.
+    ended what that one left running. Deletes that were cut off need nothing when the caller `deletes`: the state
+    still has their resource, and the next run repeats them. Otherwise a cloud is asked for everything again: what
+    was just deleted there may still stand in the state. Each step may be cut off and done again.
     """
     if state and killed:
         session.unlock()
@@ -39,6 +41,9 @@ def resume(
     for what in cloud.sweep(spec, known, scope):
         text = f"removed {what}: left by a create that was cut off"
         tell({"type": "diagnostic", "severity": "info", "text": text})
+    if state and killed and not deletes and cloud.ENV:
+        session.refresh(lambda event: None)
+        state = session.state()
     if state and state.pending:
         session.restore(state.settled())
         return State.from_data(state.settled())

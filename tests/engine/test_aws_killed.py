@@ -76,6 +76,15 @@ def test_a_node_that_was_cut_off_is_made_once(account: Account) -> None:
     gone(account, spec)
 
 
+def test_a_node_whose_removal_was_cut_off_is_made_again(account: Account) -> None:
+    """Gone in the cloud and still in the state: `up` asks the cloud instead of taking the state's word."""
+    spec = account.spec(nodes=1)
+    account.well("up", spec)
+    assert struck(account, "destroy", spec, 2)
+    settled(account, spec)
+    nothing_to_do(account, spec)
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
 def test_an_operation_is_killed_around_every_call(account: Account) -> None:
@@ -101,4 +110,4 @@ def test_an_operation_is_killed_around_every_call(account: Account) -> None:
     nothing_to_do(account, spec)
     gone(account, spec)
     print(f"killed {sum(points.values())} times on aws: {points}")
-    assert min(points.values()) > 20
+    assert min(points.values()) >= 20
