@@ -52,6 +52,11 @@ class FakeClock:
     def steady(self) -> float:
         return time.monotonic() + self.ahead
 
+    def passes(self, seconds: float) -> bool:
+        """Let that much time pass; always true, to stand before what is then looked at."""
+        self.ahead += seconds
+        return True
+
 
 class FakeCloud:
     """Nodes in a dictionary; every node that exists has an agent thread."""
