@@ -43,6 +43,9 @@ class Listener:
         self._started: dict[tuple[str, str], float] = {}
         self.changes: Counter[str] = Counter()
         self.steps: list[Row] = []
+        self.planned: list[Row] = []
+        """Every resource of the program as `{urn, name, type, op, forces, inputs, before}`: `forces` are the properties
+        that make it a replacement, `before` the inputs that it has now. Secret inputs are masked by the engine."""
         self.errors: list[tuple[str, str]] = []
         """(URN or empty, text) of every error the engine reported."""
         self.outputs: Mapping[str, Any] | None = None
@@ -73,6 +76,7 @@ class Listener:
             if step not in PARTS:
                 self.steps.append({**row, "reasons": reasons})
                 self.changes[op] += 1
+                self.planned.append(_planned(row, metadata))
         if step == "replace":
             return  # the engine's summary of its parts
         told = {"type": "resource", **row, "status": status}
@@ -120,6 +124,19 @@ class Log:
         yield
         seconds = round(time.monotonic() - started, 3)
         self.tell({"type": "step", "name": name, "status": "done", "seconds": seconds})
+
+
+def _planned(row: Row, metadata: Mapping[str, Any]) -> Row:
+    now, then = metadata.get("old") or {}, metadata.get("new") or {}
+    return {
+        "urn": row["urn"],
+        "name": row["resource"],
+        "type": row["kind"],
+        "op": row["op"],
+        "forces": list(metadata.get("keys") or ()),
+        "inputs": then.get("inputs") or {},
+        "before": now.get("inputs") or {},
+    }
 
 
 def _reasons(metadata: Mapping[str, Any]) -> list[str]:

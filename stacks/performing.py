@@ -380,6 +380,7 @@ class Operation:
             "changes": dict(listener.changes),
             "steps": sorted(listener.steps, key=lambda row: (rank(row["urn"]) or 0, row["urn"])),
             "resources": self._resources,
+            **({"planned": listener.planned} if self.request.kind is Kind.PREVIEW else {}),
             **({"foundation": self._foundation} if self._foundation else {}),
             "seconds": {
                 "total": round(time.monotonic() - self._started, 3),

@@ -48,6 +48,11 @@ def test_data_is_json():
 
 @pytest.mark.engine
 def test_a_real_preview_becomes_a_row(desk):
-    row = preview.row("train-local", desk.well("preview", desk.spec(2)), 0.0)
+    result = desk.well("preview", desk.spec(2))
+    assert {(one["name"], one["op"], one["inputs"]["rank"]) for one in result["planned"]} == {
+        ("node-0", "create", 0),
+        ("node-1", "create", 1),
+    }
+    row = preview.row("train-local", result, 0.0)
     assert row.count("create") == 2
     assert "$0.00" in preview.table([row])
