@@ -36,6 +36,7 @@ STAGE_EXIT = {
     "engine": Exit.REFUSED,
     "cloud": Exit.REFUSED,
     "control": Exit.REFUSED,
+    "host": Exit.REFUSED,
     "machine": Exit.REFUSED,
     "lock": Exit.LOCKED,
     "policy": Exit.POLICY,

@@ -21,7 +21,7 @@ PACKAGES = ("compiler", "stacks", "schemas", "runtime", "skywright")
 LINES, FUNCTION_LINES = 400, 60
 
 CODE = re.compile(
-    r"(?:task|usage|plan|engine|cloud|control|machine|lock|policy|expectation|run)/[a-z]+(?:-[a-z0-9]+)*"
+    r"(?:task|usage|plan|engine|cloud|control|host|machine|lock|policy|expectation|run)/[a-z]+(?:-[a-z0-9]+)*"
 )
 
 

@@ -22,6 +22,7 @@ from skywright.cli.flags import (
     Verb,
     text,
 )
+from skywright.cli.review_verbs import REVIEW_VERBS
 
 SHOWN_LATER = ("show-pools", "show-services")
 
@@ -348,6 +349,7 @@ VERBS: tuple[Verb, ...] = (
         ),
         doc=CHAOS_DOC,
     ),
+    *REVIEW_VERBS,
 )
 
 

@@ -1,1 +1,1 @@
-"""Previews as people, pull requests and programs read them: what changes in any number of stacks, and what it costs."""
+"""Previews as people, pull requests and programs read them: what changes, what it costs, and the comment that says so."""

@@ -1,0 +1,28 @@
+"""Verbs for pull requests: what a job on a code host types. Imports nothing of the product."""
+
+from __future__ import annotations
+
+from skywright.cli.flags import JSON, Flag, Kind, Positional, Verb, text
+
+COMMENT_DOC = """One comment per key: it is found again by a hidden line and its author, and replaced. Inside
+GitHub Actions and GitLab CI the repository, the number and the API are known."""
+
+REVIEW_VERBS: tuple[Verb, ...] = (
+    Verb(
+        "comment",
+        "Post or update one comment on a pull request",
+        "comment",
+        (Positional("file", "its text in Markdown, `-` for stdin (the default)", optional=True),),
+        (
+            text("repo", "the repository", "OWNER/NAME"),
+            Flag("pr", "the pull request", kind=Kind.WHOLE, value="N"),
+            text("key", "which comment of ours (default: preview)", "KEY"),
+            text("api", "the host's API", "URL"),
+            Flag("host", "whose API it is", kind=Kind.TEXT, value="HOST", choices=("github", "gitlab")),
+            Flag("summary", "add the text to the summary of the job too"),
+            Flag("delete", "remove the comment"),
+            JSON,
+        ),
+        doc=COMMENT_DOC + "\nThe token is GITHUB_TOKEN (GITLAB_TOKEN) of the environment.",
+    ),
+)
