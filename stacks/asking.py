@@ -75,10 +75,27 @@ async def ask(
     `folder` is where the process runs: `-m` puts it first on sys.path, so never a user's. Raises Problems of the
     cloud, and cloud/no-answer. Whoever is cancelled leaves no process.
     """
+    try:
+        said = await spoken(
+            "stacks.asking", question(cloud, what, given, scope), env=env, folder=folder, longest_s=LONGEST_S
+        )
+    except Silent as silent:
+        raise Problems(_no_answer(cloud, what, str(silent))) from None
+    return read_answer(cloud, what, said)
+
+
+class Silent(Exception):
+    """A process of ours that was asked said nothing; the text says why."""
+
+
+async def spoken(
+    module: str, sent: bytes, *, env: Mapping[str, str], folder: Path, longest_s: float
+) -> bytes:
+    """What `python -m module` says to `sent`, with the variables of `env` beside our own. Raises Silent."""
     import asyncio  # late: who answers has no use for it
 
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "stacks.asking"),
+        *(sys.executable, "-m", module),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -86,11 +103,9 @@ async def ask(
         env={**os.environ, **operate.own(env)},
     )
     try:
-        said, errors = await asyncio.wait_for(
-            child.communicate(question(cloud, what, given, scope)), LONGEST_S
-        )
+        said, errors = await asyncio.wait_for(child.communicate(sent), longest_s)
     except asyncio.TimeoutError:
-        raise Problems(_no_answer(cloud, what, f"nothing in {LONGEST_S:.0f} seconds")) from None
+        raise Silent(f"nothing in {longest_s:.0f} seconds") from None
     finally:
         if child.returncode is None:
             with contextlib.suppress(ProcessLookupError):
@@ -98,8 +113,8 @@ async def ask(
             await child.wait()
     if not said.strip():
         lines = errors.decode(errors="replace").strip().splitlines() or [f"exit code {child.returncode}"]
-        raise Problems(_no_answer(cloud, what, lines[-1][:300]))
-    return read_answer(cloud, what, said)
+        raise Silent(lines[-1][:300])
+    return said
 
 
 def _no_answer(cloud: str, what: str, why: str) -> Problem:

@@ -12,6 +12,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent import futures
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,15 @@ def download(root: str) -> None:
     PulumiCommand.install(root=root)
 
 
+@dataclass(frozen=True, slots=True)
+class StackName:
+    """A stack of which only the name is known: its program cannot be run, but its state can be looked at."""
+
+    project: str
+    stack: str
+    cloud: str
+
+
 class Session:
     """The engine on one stack. `folder` is private to the caller and gets Pulumi's project files.
 
@@ -47,7 +57,7 @@ class Session:
     def __init__(
         self,
         cli: Path,
-        spec: StackSpec | Foundation,
+        spec: StackSpec | Foundation | StackName,
         backend: Backend,
         folder: Path,
         started: Callable[[Identity | None], None] = lambda who: None,
@@ -69,7 +79,8 @@ class Session:
         project = {"name": spec.project, "runtime": "python", "main": "."}
         home.write(folder / "Pulumi.yaml", json.dumps(project).encode())  # JSON is YAML
         # The SDK takes half a second to import: meanwhile the first commands run.
-        threading.Thread(target=_import_sdk, name="import-sdk", daemon=True).start()
+        if not isinstance(spec, StackName):
+            threading.Thread(target=_import_sdk, name="import-sdk", daemon=True).start()
 
     # The stack and its state.
 
@@ -120,6 +131,10 @@ class Session:
     def refresh(self, hear: Callable[[dict[str, Any]], None]) -> None:
         self._engine("refresh", hear, ["--yes", "--skip-preview"])
 
+    def look(self, events: Path) -> None:
+        """Compare the state with the cloud; the engine's events go to a file. Takes no lock, writes no state."""
+        self._run("refresh", "--preview-only", "--suppress-progress", "--event-log", str(events), *self._of)
+
     def destroy(self, hear: Callable[[dict[str, Any]], None]) -> None:
         self._engine("destroy", hear, ["--yes", "--skip-preview"])
 
@@ -154,11 +169,13 @@ class Session:
         import grpc
 
         raised: list[BaseException] = []
+        spec = self.spec
+        assert not isinstance(spec, StackName), "it has no program"
 
         def declare() -> None:
             try:
                 with network.coming() if self.network_coming else contextlib.nullcontext():
-                    program.declare(self.spec)
+                    program.declare(spec)
             except BaseException as error:
                 raised.append(error)
                 raise
@@ -222,7 +239,7 @@ class Session:
         return out
 
 
-def mark(backend: Backend, spec: StackSpec | Foundation) -> str:
+def mark(backend: Backend, spec: StackSpec | Foundation | StackName) -> str:
     """The value of MARK for one stack of one backend."""
     return f"{backend.url} {spec.project}/{spec.stack}"
 

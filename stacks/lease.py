@@ -167,6 +167,18 @@ def acquire(carrier: Carrier, project: str, stack: str, what: str) -> Lease:
             return Lease(carrier, key, mine, old if old and old.unclean else None)
 
 
+def writer(carrier: Carrier, project: str, stack: str) -> str:
+    """Who writes a stack now, for people; empty when nobody does, or only somebody who is known to be dead."""
+    entry = carrier.read(f"{project}/{stack}")
+    found = _record(entry)
+    if entry is None or found is None or found.owner is None:
+        return ""
+    here = found.place == place()
+    if (here and not process.alive(found.owner)) or (not here and entry.age_s >= EXPIRES_S):
+        return ""
+    return f"{found.who} on {found.place.split(' ')[0]}: {found.what}"
+
+
 def _refuse_while_held(key: str, old: Record, age_s: float) -> None:
     assert old.owner is not None
     here = old.place == place()

@@ -87,7 +87,8 @@ def stacks(env: Mapping[str, str], project: str, *, ask: bool = True) -> tuple[s
     settled = backend.settle(env)
     if settled.folder:
         folder = settled.folder / ".pulumi" / "stacks" / project
-        return tuple(sorted({file.name.partition(".json")[0] for file in folder.glob("*.json*")}))
+        kept = (file.name for file in folder.glob("*.json*") if file.name.endswith((".json", ".json.gz")))
+        return tuple(sorted({name.partition(".json")[0] for name in kept}))
     return _asked(settled, project) if ask else ()
 
 

@@ -42,6 +42,9 @@ stays as it was. lock writes catalog.lock beside a task: its plans then use just
 BAKE_DOC = """Both are made by one recipe of one list (docs/clouds/images.md). In a cloud a machine runs it, an image
 is made of the machine, and the machine goes; `bake` again goes on where it was cut off."""
 
+DRIFT_DOC = """Looks only: no lock is taken and nothing is written. Deployments of this home are looked at by their own
+credentials, other stacks of the project by those of this shell. Exit code: 7 when anything drifted."""
+
 VERBS: tuple[Verb, ...] = (
     Verb(
         "up",
@@ -326,6 +329,14 @@ VERBS: tuple[Verb, ...] = (
         "engine",
         (),
         (JSON,),
+    ),
+    Verb(
+        "drift",
+        "Show what is lost or changed in the clouds since the state was written",
+        "drift",
+        (NAMES,),
+        (Flag("all", "every stack of the project (the default)", "a"), JSON),
+        doc=DRIFT_DOC,
     ),
     Verb(
         "orphans",

@@ -9,11 +9,15 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
+from compiler.codec import decode
 from compiler.problem import Problem, Problems
 from skywright.control import VERSION, starting
+
+if TYPE_CHECKING:
+    from stacks.drift import Drift
 
 Data = dict[str, Any]
 
@@ -188,6 +192,12 @@ class Client:
         answer: rows of {place, problem}.
         """
         return self._object("POST", "/v1/orphans", {"delete": delete, "env": dict(env or {})}, timeout_s=300)
+
+    def drift(self, name: str) -> Drift:
+        """What became of a deployment's stack, by its own credentials. Raises Problems cloud/..., engine/..."""
+        from stacks.drift import Drift
+
+        return decode(Drift, self._object("POST", _path(name, "drift"), {}, timeout_s=300))
 
     def login(self, name: str, env: Mapping[str, str]) -> Data:
         """Renew a deployment's credentials by those in `env`; returns {name, cloud}. Problems cloud/credentials."""

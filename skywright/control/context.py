@@ -16,8 +16,9 @@ from skywright.control.presence import Presence
 from skywright.control.rows import Deployment, Event, Node
 from skywright.control.store import Store
 from skywright.control.vault import Vault
-from stacks import asking
+from stacks import asking, drift
 from stacks.cloud import Cloud
+from stacks.drift import Drift
 from stacks.operate import Request
 from stacks.process import Identity
 
@@ -46,7 +47,7 @@ class Operations(Protocol):
 
 class Control:
     """One control. `folder` is `<home>/control`; `cloud` gives a cloud by name, `ask` puts a question to one that is
-    not on this machine (stacks.asking.ask)."""
+    not on this machine (stacks.asking.ask), `look` compares a stack with its cloud (stacks.drift.ask)."""
 
     def __init__(
         self,
@@ -55,6 +56,7 @@ class Control:
         cloud: Callable[[str], Cloud],
         clock: Clock | None = None,
         ask: Callable[..., Awaitable[Any]] = asking.ask,
+        look: Callable[..., Awaitable[Drift]] = drift.ask,
     ) -> None:
         """Opens the store. Raises Problems when it cannot be used."""
         self.home = home
@@ -63,6 +65,7 @@ class Control:
         self.operations = operations
         self.cloud = cloud
         self.ask = ask
+        self.look = look
         self.clock: Clock = clock or SystemClock()
         self.store = Store(self.folder / "control.db")
         self.bell = Bell()

@@ -13,8 +13,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from compiler.codec import encode
 from compiler.problem import Problem, Problems
-from skywright.control import VERSION, clouds, cost, desk, loss, losses, machines, strays, view
+from skywright.control import VERSION, clouds, cost, desk, loss, losses, machines, strays, survey, view
 from skywright.control.chaos import strike
 from skywright.control.context import WORK, Control
 from skywright.control.http import bearer, control_of, data, stream
@@ -240,6 +241,10 @@ async def orphans(request: Request) -> Response:
     return JSONResponse(await strays.orphans(control_of(request), bool(asked.get("delete")), _env(asked)))
 
 
+async def drift(request: Request) -> Response:
+    return JSONResponse(encode(await survey.look(control_of(request), request.path_params["name"])))
+
+
 async def rest(request: Request) -> Response:
     return JSONResponse(machines.stop(control_of(request), request.path_params["name"]))
 
@@ -301,6 +306,7 @@ ROUTES = [
     _route("/v1/deployments/{name}/down", down, "POST"),
     _route("/v1/deployments/{name}/chaos", chaos, "POST"),
     _route("/v1/deployments/{name}/login", login, "POST"),
+    _route("/v1/deployments/{name}/drift", drift, "POST"),
     _route("/v1/deployments/{name}/access", access, "POST"),
     _route("/v1/deployments/{name}/endpoints", endpoints, "GET"),
     _route("/v1/deployments/{name}/stop", rest, "POST"),

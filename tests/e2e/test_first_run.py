@@ -25,6 +25,7 @@ def test_hello_runs_is_found_again_and_leaves_nothing(sky: Sky) -> None:
     assert first.stdout == up.stdout
     assert len(sky.nodes()) == 1
     assert len(sky.stacks()) == 1
+    assert [(one["name"], one["state"]) for one in sky.json("drift")["stacks"]] == [("hello", "same")]
 
     sky.run("down", "-y", "hello")
     assert sky.nodes() == {}
