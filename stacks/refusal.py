@@ -25,8 +25,8 @@ class Died(Refused):
 NO_STACK = re.compile(r"no stack named .* found|no previous deployment|failed to load checkpoint.*not exist")
 
 FULL = re.compile(r"no space left on device|disk quota exceeded", re.I)
-CODED = re.compile(rf"\[((?:{'|'.join(STAGE_EXIT)})/[a-z]+(?:-[a-z]+)*)\] ([^\n]+)(?:\n\s*hint: ([^\n]+))?")
-"""How our own provider says a Problem."""
+CODED = re.compile(rf"\[((?:{'|'.join(STAGE_EXIT)})/[a-z]+(?:-[a-z]+)*)\]:? ([^\n]+)(?:\n\s*hint: ([^\n]+))?")
+"""How our own provider says a Problem, and a program that raises one while its resources are made."""
 
 ASKED = re.compile(r"invoke of (\S+) failed: invocation of \S+ returned an error: (.+)")
 """How a provider refuses a look-up."""
@@ -84,6 +84,10 @@ def problem(
     if any(CODED.search(text) for _, text in failed):
         return _said_by_us(failed, cloud)
     texts = [text for _, text in errors] + [refused.text]
+    if found := next((found for text in texts if (found := CODED.search(text))), None):
+        code, message, hint = found.groups()
+        kinds = (one for one in Failure if code == f"cloud/{one.value}")
+        return Problem(code, message, hint=hint), next(kinds, None)
     if any(FULL.search(text) for text in texts):
         return home.disk_full(home.home()), None
     for pattern, code, message, hint in KNOWN[:-1]:

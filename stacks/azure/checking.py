@@ -27,7 +27,7 @@ RIGHTS: Mapping[str, str] = {
     "Microsoft.Network/virtualNetworks/subnets": "delete join/action read write",
     "Microsoft.Resources/subscriptions/resourceGroups": "delete read write",
     "Microsoft.Resources/subscriptions/resourceGroups/resources": "read",
-    "Microsoft.Storage/storageAccounts": "delete listKeys/action read write",
+    "Microsoft.Storage/storageAccounts": "delete read write",
     "Microsoft.Storage/storageAccounts/blobServices/containers": "delete read write",
 }
 NEEDED = tuple(f"{kind}/{verb}" for kind, verbs in RIGHTS.items() for verb in verbs.split())

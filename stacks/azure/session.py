@@ -74,9 +74,8 @@ def ask(
     with asking(what):
         import requests
 
-        token = _token(resource)
         url = (address or endpoint()) + path
-        headers = {"Authorization": f"Bearer {token}"}
+        headers = {"Authorization": f"Bearer {token(resource)}"}
         with answers.patient(requests.Session()) as session:
             answer = session.request(method, url, json=body, params=query, headers=headers, timeout=TIMEOUT_S)
             if waits:
@@ -85,7 +84,7 @@ def ask(
         return answers.data(answer, what)
     if answer.status_code in answers.LATER:
         raise Problems(answers.later(answer, what))
-    raise Problems(_refused(what, answer.status_code, answer.text))
+    raise Problems(refused(what, answer.status_code, answer.text))
 
 
 def _ended(session: Any, answer: Any, headers: Mapping[str, str]) -> Any:
@@ -97,7 +96,8 @@ def _ended(session: Any, answer: Any, headers: Mapping[str, str]) -> Any:
     return answer
 
 
-def _token(resource: str) -> str:
+def token(resource: str) -> str:
+    """For calls of one of Azure's services."""
     from azure.identity import DefaultAzureCredential
 
     if given := os.environ.get("ARM_ACCESS_TOKEN"):  # of a pipeline that has logged in already
@@ -105,7 +105,8 @@ def _token(resource: str) -> str:
     return str(DefaultAzureCredential().get_token(f"{resource}/.default").token)
 
 
-def _refused(what: str, status: int, text: str) -> Problem:
+def refused(what: str, status: int, text: str) -> Problem:
+    """What a refusal means: `text` is the body of an answer with this status."""
     try:
         error = json.loads(text)["error"]
         said = f"{error['code']}: {error['message']}"

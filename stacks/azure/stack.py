@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from compiler.spec import StackSpec
-from stacks.azure import machines, names, network, session
-from stacks.boot import AGENTS, BLOBS, Store
+from stacks.azure import bringing, machines, names, network, session
+from stacks.boot import BLOBS, Store
 from stacks.cloud import Scope
 
 if TYPE_CHECKING:
@@ -33,19 +33,20 @@ def build(spec: StackSpec) -> None:
     group = _group(spec, subscription, options)
     identity, principal, client = _identity(spec, group, options, asking)
     account, container = _storage(spec, subscription, group, options)
-    agent = _agent(spec, group, account, container, options)
     rights = _rights(spec, container, principal, options)
     vault = None
     if spec.secrets:
         tenant = authorization.get_client_config_output(opts=asking).apply(lambda one: one.tenant_id)
         vault = _vault(spec, group, principal, tenant, options)
-    store = client.apply(
+    # Nodes wait for it with the rest: their user data say where the store is.
+    brought = bringing.bring(spec.agent, account, container, PREFIX)
+    store = pulumi.Output.all(client, brought).apply(
         lambda found: Store(
-            "azblob", CONTAINER, PREFIX, account=names.storage(spec, subscription), client=found
+            "azblob", CONTAINER, PREFIX, account=names.storage(spec, subscription), client=found[0]
         )
     )
     setting = machines.Setting(
-        group, where, network.firewall(spec, group, options, asking), identity, store, vault, [agent, *rights]
+        group, where, network.firewall(spec, group, options, asking), identity, store, vault, rights
     )
     pulumi.export("nodes", machines.nodes(spec, setting, options))
     pulumi.export("store", store.apply(lambda found: found.to_data()))
@@ -118,7 +119,7 @@ def _identity(
 
 def _storage(
     spec: StackSpec, subscription: str, group: pulumi.Input[str], options: pulumi.ResourceOptions
-) -> tuple[pulumi.Output[str], Any]:
+) -> tuple[Any, Any]:
     """The deployment's storage, closed to the public and to shared keys. One that may hold a checkpoint stays."""
     import pulumi
     from pulumi_azure_native import storage
@@ -149,37 +150,7 @@ def _storage(
         public_access=storage.PublicAccess.NONE,
         opts=pulumi.ResourceOptions.merge(options, _kept(spec, inner, "2023-05-01")),
     )
-    return account.name, container
-
-
-def _agent(
-    spec: StackSpec,
-    group: pulumi.Input[str],
-    account: pulumi.Input[str],
-    container: Any,
-    options: pulumi.ResourceOptions,
-) -> pulumi.Resource:
-    """The agent's archive under its hash; one that is not asked for any more stays as long as its container.
-
-    Where that stays for a checkpoint the agent goes with the stack: Azure makes no blob where one is.
-    """
-    import pulumi
-    from pulumi_azure_native import storage
-
-    from stacks.provider import agents
-
-    return storage.Blob(
-        "agent",
-        resource_group_name=group,
-        account_name=account,
-        container_name=container.name,
-        blob_name=f"{PREFIX}/{AGENTS}/{spec.agent}",
-        type=storage.BlobType.BLOCK,
-        source=pulumi.FileAsset(str(agents.archive(spec.agent))),
-        opts=pulumi.ResourceOptions.merge(
-            options, pulumi.ResourceOptions(retain_on_delete=spec.checkpoint is None)
-        ),
-    )
+    return account, container
 
 
 def _rights(

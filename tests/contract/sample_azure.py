@@ -98,7 +98,6 @@ SAMPLE = Azure(
         {
             "azure-native:authorization:RoleAssignment",
             "azure-native:network:Subnet",
-            "azure-native:storage:Blob",
             "azure-native:storage:BlobContainer",
         }
     ),

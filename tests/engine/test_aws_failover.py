@@ -20,11 +20,17 @@ from skywright.control.orders import read_order
 from skywright.control.rows import Deployment, Event, Node, Operation
 from stacks import home, operate
 from tests.e2e.control_fakes import order
-from tests.standins.refusals import aws_no_capacity
+from tests.standins.refusals import aws_no_capacity, aws_vcpu_limit
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 PLACES = ("us-east-1a", "us-east-1b", "us-west-2a", "us-west-2b")
+REFUSED = (
+    aws_no_capacity("g5.xlarge", PLACES[0]),
+    aws_vcpu_limit("g"),
+    aws_no_capacity("g5.xlarge", PLACES[2]),
+)
+"""What the first places say, in their order."""
 LONGEST_S = 400.0
 
 
@@ -84,15 +90,16 @@ def zones_of(account: Account) -> list[str]:
 def test_three_places_refuse_and_the_fourth_has_room(account: Account) -> None:
     control = Control(home.home(), operate, stacks.cloud)
     # In the first place one machine is let in and the next refused: a gang that is half made.
-    for zone in PLACES[:3]:
-        account.store.refuse("aws", "Instance", aws_no_capacity("g5.xlarge", zone), zone=zone)
+    for zone, text in zip(PLACES, REFUSED, strict=False):
+        account.store.refuse("aws", "Instance", text, zone=zone)
     desk.launch(control, read_order(ordered(account, PLACES, nodes=2)))
 
     row = asyncio.run(until(control, lambda row: row.stage in ("up", "failed")))
     assert (row.stage, row.place, row.problem) == ("up", "aws us-west-2b", None)
     assert zones_of(account) == ["us-west-2b"] * 2
     assert [one["where"] for one in row.tries] == [f"aws {zone}" for zone in PLACES[:3]]
-    assert all("capacity" in one["problem"]["message"] for one in row.tries)
+    codes = [one["problem"]["code"] for one in row.tries]
+    assert codes == ["cloud/capacity", "cloud/quota", "cloud/capacity"]
     done = control.store.find(Operation, order="started")
     assert [(one.kind, one.spec["zone"]) for one in done] == [
         *((kind, zone) for zone in PLACES[:3] for kind in ("up", "destroy")),

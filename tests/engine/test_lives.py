@@ -173,6 +173,17 @@ REFUSALS = {
 def test_what_the_cloud_refuses_is_sorted_and_the_rest_goes_on(cloud: str, desk: Any, store: Store) -> None:
     wanted = spec(cloud, nodes=2)
     kind = {"gcp": "Instance", "azure": "VirtualMachine"}[cloud]
+    if cloud == "azure":
+        said = (
+            "<Error><Code>AuthorizationPermissionMismatch</Code><Message>not with this role</Message></Error>"
+        )
+        rest.refuse(store, "PUT", 403, said)
+        result = desk.run("up", wanted)
+        assert (result["failure"], result["problem"]["code"]) == ("credentials", "cloud/credentials")
+        assert "bringing the agent" in result["problem"]["message"]
+        assert "role" in result["problem"]["hint"]
+        assert PLACES[cloud].machines(store) == [], "no machine is paid for that would wait for its agent"
+    desk.well("up", spec(cloud, nodes=1))
     for failure, text in REFUSALS[cloud]:
         store.refuse(PLACES[cloud].provider, kind, text)
         result = desk.run("up", wanted)
@@ -186,41 +197,86 @@ def test_what_the_cloud_refuses_is_sorted_and_the_rest_goes_on(cloud: str, desk:
 
 
 POINTS = {
-    "gcp": (("subnetwork", "after"), ("bucket", "after"), ("node-1", "after")),
-    "azure": (("subnet", "after"), ("storage", "after"), ("reads", "after"), ("node-1", "after")),
+    "gcp": (
+        ("Create", "network", "before"),
+        ("Create", "subnetwork", "after"),
+        ("Create", "bucket", "after"),
+        ("Create", "node-1", "after"),
+        ("Delete", "node-0", "after"),
+    ),
+    "azure": (
+        ("Create", "network", "before"),
+        ("Create", "subnet", "after"),
+        ("Create", "storage", "after"),
+        ("Create", "agent", "after"),
+        ("Create", "reads", "after"),
+        ("Create", "node-1", "after"),
+        ("Delete", "node-0", "after"),
+    ),
 }
-"""Creations at whose end the operation is killed: the cloud has the thing, and no state knows of it."""
+"""Calls at which the operation is killed: the cloud has done it, or is about to, and no state knows of it."""
 
 
 def held_or_ended(store: Store, folder: Path) -> bool:
     return store.halted() is not None or not operate.running(folder)
 
 
+def killed_at(point: tuple[str, str, str], kind: str, wanted: StackSpec, desk: Any, store: Store) -> None:
+    """An operation of `kind` that lived until this call."""
+    store.halt_when(*point)
+    folder = desk.begin(kind, wanted)
+    wait(partial(held_or_ended, store, folder), 120, f"the call {point}")
+    assert store.halted(), (operate.result(folder), (folder / "output.txt").read_text())
+    owner = operate.owner(folder)
+    assert owner is not None
+    os.kill(owner.pid, signal.SIGKILL)
+    assert desk.ended(folder) is None
+    store.forget_calls()
+
+
 @pytest.mark.timeout(400)
-def test_killed_while_things_are_made(cloud: str, desk: Any, store: Store) -> None:
+def test_killed_while_things_are_made_and_removed(cloud: str, desk: Any, store: Store) -> None:
     wanted = spec(cloud, nodes=2)
-    for name, moment in POINTS[cloud]:
-        store.halt_when("Create", name, moment)
-        folder = desk.begin("up", wanted)
-        wait(partial(held_or_ended, store, folder), 120, f"the creation of {name}")
-        assert store.halted(), (operate.result(folder), (folder / "output.txt").read_text())
-        owner = operate.owner(folder)
-        assert owner is not None
-        os.kill(owner.pid, signal.SIGKILL)
-        assert desk.ended(folder) is None
-        store.forget_calls()
+    for point in POINTS[cloud]:
+        if point[0] == "Create":
+            killed_at(point, "up", wanted, desk, store)
     up = desk.well("up", wanted)
     assert [one.alive for one in PLACES[cloud].machines(store)] == [True, True], "no orphan, no double"
     agrees(cloud, up)
     assert changed(desk.well("preview", wanted)) == []
+    for point in POINTS[cloud]:
+        if point[0] == "Delete":
+            killed_at(point, "destroy", wanted, desk, store)
     desk.well("destroy", wanted)
     desk.well("destroy", Foundation.of("proj", cloud, wanted.region))
     assert store.left() == []
 
 
-def test_nothing_of_a_secret_or_of_this_machine_is_in_a_state(cloud: str, desk: Any, tmp_path: Path) -> None:
-    desk.well("up", spec(cloud, nodes=1, secrets=("HF_TOKEN",)))
+def kept(store: Store) -> set[str]:
+    """Kinds of what the clouds hold."""
+    return {kind for kind, _ in store.left()}
+
+
+KEPT = {
+    "gcp": {"Bucket", "BucketObject", "Object"},
+    "azure": {"ResourceGroup", "StorageAccount", "BlobContainer", "Blob"},
+}
+"""What may hold a checkpoint, and the agent in it, which goes when that goes."""
+
+
+def test_a_checkpoint_outlives_its_stack_and_is_taken_on_again(cloud: str, desk: Any, store: Store) -> None:
+    wanted = spec(cloud, nodes=1, checkpoint="~/ckpt", secrets=("HF_TOKEN",))
+    desk.well("up", wanted)
     states = list(desk.state.rglob("*.json"))
     assert states
-    for path in states:
+    for path in states:  # nothing of a secret or of this machine is in a state
         assert "testing" not in json.dumps(json.loads(path.read_text()))
+    desk.well("destroy", wanted)
+    desk.well("destroy", Foundation.of("proj", cloud, wanted.region))
+    assert kept(store) == KEPT[cloud]
+    first = store.left()
+    desk.well("up", wanted)
+    assert changed(desk.well("preview", wanted)) == []
+    desk.well("destroy", wanted)
+    desk.well("destroy", Foundation.of("proj", cloud, wanted.region))
+    assert store.left() == first

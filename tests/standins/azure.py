@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import zlib
 from collections.abc import Iterator, Mapping
@@ -348,6 +349,16 @@ def find_account(ask: Ask, name: str) -> dict[str, Any] | None:
     return None
 
 
+def _endpoints(name: str) -> dict[str, str]:
+    """Where the account's objects lie: where our code's own calls are answered too, for as long as they are."""
+    parts = {
+        part: f"https://{name}.{part}.core.windows.net/"
+        for part in ("blob", "dfs", "file", "queue", "table", "web")
+    }
+    at = os.environ.get("ARM_RESOURCE_MANAGER_ENDPOINT")
+    return {**parts, "blob": f"{at}/blob/{name}/"} if at else parts
+
+
 ACCOUNT = arm(
     "StorageAccount",
     "Microsoft.Storage/storageAccounts",
@@ -355,10 +366,7 @@ ACCOUNT = arm(
     pattern=r"[a-z0-9]{3,24}",
     replaces=("isHnsEnabled",),
     outputs=lambda ask, path: {
-        "primaryEndpoints": {
-            part: f"https://{ask.inputs['accountName']}.{part}.core.windows.net/"
-            for part in ("blob", "dfs", "file", "queue", "table", "web")
-        },
+        "primaryEndpoints": _endpoints(ask.inputs["accountName"]),
         "primaryLocation": ask.inputs.get("location"),
         "statusOfPrimary": "available",
         "creationTime": ask.state.get("creationTime") or "2026-01-01T00:00:00Z",
@@ -374,6 +382,15 @@ def _in_account(ask: Ask) -> None:
         raise refuse(
             404, "ResourceNotFound", f"The storage account {ask.inputs['accountName']} was not found."
         )
+
+
+def _by_key(ask: Ask) -> None:
+    """The provider has nothing but the account's keys to make a blob with."""
+    _in_account(ask)
+    account = find_account(ask, ask.inputs["accountName"])
+    if account and account["inputs"].get("allowSharedKeyAccess") is False:
+        text = "Key based authentication is not permitted on this storage account."
+        raise refuse(403, "KeyBasedAuthenticationNotPermitted", text)
 
 
 CONTAINER = arm(
@@ -395,7 +412,7 @@ BLOB = arm(
     pattern=r".{1,1024}",
     parent=("accountName", "containerName"),
     replaces=("type",),
-    check=_in_account,
+    check=_by_key,
     outputs=lambda ask, path: {
         "type": ask.inputs.get("type", "Block"),
         "url": "https://{accountName}.blob.core.windows.net/{containerName}/{blobName}".format(**ask.inputs),

@@ -1,8 +1,9 @@
 """The clouds' own interfaces over HTTP, as far as our code asks them, for what the stand-ins hold.
 
 `with serving(store) as url` answers for Google below `{url}/compute/v1`, `{url}/v1` (secrets) and `{url}/storage/v1`
-(objects), for Azure below `{url}/subscriptions` and `{url}/providers/Microsoft.ResourceGraph`, and for the values of
-a key vault below `{url}/vault/NAME`. `POST {url}/token` gives a token; without one everything else is refused.
+(objects), for Azure below `{url}/subscriptions` and `{url}/providers/Microsoft.ResourceGraph`, for the values of
+a key vault below `{url}/vault/NAME`, for blobs below `{url}/blob/ACCOUNT`. `POST {url}/token` gives a token; without
+one everything else is refused.
 """
 
 from __future__ import annotations

@@ -382,6 +382,38 @@ def drop_secret(request: Request) -> Answer:
     return _unversioned(request) or Answer(200, {})
 
 
+# Blobs
+
+
+@route("PUT", "/blob/{account}/{container}/{*blob}")
+def put_blob(request: Request) -> Answer:
+    """In one piece, by a token; a test may hold it like a call of the engine, as the creation of `agent`."""
+    caught, headers = request.caught, request.headers
+    inside = "/storageAccounts/{account}/blobServices/default/containers/{container}".format(**caught)
+    holders = request.store.all(CLOUD_NAME, "BlobContainer")
+    holder = next((path for path in holders if path.endswith(inside)), None)
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", headers.get("x-ms-version", "")):
+        return Answer(400, "<Error><Code>MissingRequiredHeader</Code><Message>x-ms-version</Message></Error>")
+    if headers.get("x-ms-blob-type") != "BlockBlob" or "comp" in request.query:
+        return Answer(
+            400, "<Error><Code>InvalidHeaderValue</Code><Message>only whole blobs here</Message></Error>"
+        )
+    if holder is None:
+        return Answer(
+            404, "<Error><Code>ContainerNotFound</Code><Message>no such container</Message></Error>"
+        )
+    name = f"{holder}/blobs/{caught['blob']}"
+    request.store.step(CLOUD_NAME, "Create", "urn::agent", "before")
+    if headers.get("if-none-match") == "*" and request.store.get(CLOUD_NAME, "Blob", name):
+        return Answer(409, "<Error><Code>BlobAlreadyExists</Code><Message>it is there</Message></Error>")
+    size = len(request.raw)
+    request.store.put(
+        CLOUD_NAME, "Blob", name, {"inputs": {}, "outputs": {"name": caught["blob"], "size": size}}
+    )
+    request.store.step(CLOUD_NAME, "Create", "urn::agent", "after")
+    return Answer(201)
+
+
 _STORAGE = "/subscriptions/{sub}/resourceGroups/{group}/providers/Microsoft.Storage/storageAccounts/{account}"
 _KEPT = (
     ("ResourceGroup", "/subscriptions/{sub}/resourceGroups/{group}"),

@@ -41,7 +41,6 @@ KINDS = {
         "net.Subnet": "Microsoft.Network/virtualNetworks/subnets",
         "net.VirtualNetwork": "Microsoft.Network/virtualNetworks",
         "resources.ResourceGroup": "Microsoft.Resources/subscriptions/resourceGroups",
-        "storage.Blob": "Microsoft.Storage/storageAccounts/blobServices/containers",
         "storage.BlobContainer": "Microsoft.Storage/storageAccounts/blobServices/containers",
         "storage.StorageAccount": "Microsoft.Storage/storageAccounts",
     },
