@@ -7,6 +7,9 @@ from skywright.cli.flags import JSON, Flag, Kind, Positional, Verb, text
 COMMENT_DOC = """One comment per key: it is found again by a hidden line and its author, and replaced. Inside
 GitHub Actions and GitLab CI the repository, the number and the API are known."""
 
+CI_DOC = """Three workflows: preview on a pull request (read-only role, never a fork's), apply on a merge what an
+approval file beside a task approved, drift and recovery by the clock or by a call. Without --write they are printed."""
+
 REVIEW_VERBS: tuple[Verb, ...] = (
     Verb(
         "comment",
@@ -24,5 +27,29 @@ REVIEW_VERBS: tuple[Verb, ...] = (
             JSON,
         ),
         doc=COMMENT_DOC + "\nThe token is GITHUB_TOKEN (GITLAB_TOKEN) of the environment.",
+    ),
+    Verb(
+        "ci",
+        "Write workflows for a code host: preview, apply, drift",
+        "ci",
+        (
+            Positional("action", "github"),
+            Positional(
+                "tasks", "task files or patterns, from the root (default: all)", many=True, optional=True
+            ),
+        ),
+        (
+            Flag("write", "write them into .github/workflows"),
+            Flag("force", "also over files that were edited by hand"),
+            text(
+                "release",
+                "what pip installs in the jobs, pinned (default: a variable of the repository)",
+                "REQUIREMENT",
+            ),
+            text("branch", "the branch whose merges are applied (default: main)", "NAME"),
+            text("runner", "where jobs that apply run (default: ubuntu-24.04)", "LABEL"),
+            JSON,
+        ),
+        doc=CI_DOC,
     ),
 )

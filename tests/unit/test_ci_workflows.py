@@ -1,0 +1,297 @@
+"""Workflows for a code host: what they may do, what they never do, and whose files are replaced."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from compiler.catalog import clouds
+from skywright.cli.program import main
+from skywright.review import workflows
+from skywright.review.workflows import Facts
+
+FILES = tuple(f"{workflows.FOLDER}/skywright-{name}.yml" for name in workflows.NAMES)
+ALL = Facts(("train.yaml", "tasks/*.yaml"), ("aws", "gcp", "azure"), "skywright==1.2.3", watched=("code/**",))
+LOCAL = Facts(("hello.yaml",), (), "skywright==1.2.3")
+EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}")
+
+TASK = "name: train\nresources: {infra: aws/us-west-2}\nrun: echo hi\n"
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    subprocess.run(["git", "init", "-q", str(folder)], check=True)
+    monkeypatch.chdir(folder)
+    (folder / "train.yaml").write_text(TASK)
+    return folder
+
+
+def parsed(facts: Facts) -> dict[str, dict[str, Any]]:
+    """Workflows by name. YAML 1.1 takes `on` for a truth."""
+    found = {}
+    for path, text in workflows.render(facts).items():
+        data = yaml.safe_load(text)
+        data["on"] = data.pop(True)
+        found[path.rpartition("-")[2].removesuffix(".yml")] = data
+    return found
+
+
+def jobs(facts: Facts) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, data in parsed(facts).items():
+        for job, body in data["jobs"].items():
+            yield f"{name}/{job}", body
+
+
+@pytest.mark.parametrize("facts", [ALL, LOCAL])
+def test_each_job_has_only_the_rights_that_it_needs(facts: Facts) -> None:
+    login = {"id-token": "write"} if facts.clouds else {}
+    allowed = {
+        "preview/preview": {"contents": "read", "pull-requests": "write", **login},
+        "apply/apply": {"contents": "read", **login},
+        "drift/drift": {"contents": "read", **login},
+        "drift/told": {},
+        "drift/recover": {"contents": "read", **login},
+    }
+    assert {name: body["permissions"] for name, body in jobs(facts)} == allowed
+    assert all(data["permissions"] == {} for data in parsed(facts).values())
+
+
+def test_pull_requests_run_no_code_of_theirs_and_forks_nothing() -> None:
+    found = parsed(ALL)
+    assert set(found["preview"]["on"]) == {"pull_request"}
+    assert "pull_request_target" not in "".join(workflows.render(ALL).values())
+    assert not {"pull_request", "pull_request_review"} & {*found["apply"]["on"], *found["drift"]["on"]}
+    (job,) = found["preview"]["jobs"].values()
+    assert job["if"] == "github.event.pull_request.head.repo.full_name == github.repository"
+    steps = job["steps"]
+    uses = [step.get("uses", "").partition("@")[0] for step in steps]
+    checkout, installed = (
+        uses.index("actions/checkout"),
+        [step.get("name") for step in steps].index("Install skywright"),
+    )
+    assert installed < checkout
+    assert steps[installed]["env"] == {"RELEASE": "skywright==1.2.3"}
+    assert job["env"]["PYTHONSAFEPATH"] == "1"
+    # A login leaves a file in the workspace: the repository lies beside it, not around it.
+    assert steps[checkout]["with"]["path"] == workflows.PLACE
+    assert all("pip" not in step.get("run", "") for step in steps[checkout:])
+
+
+def test_nothing_is_a_stored_key_and_the_token_reaches_one_step() -> None:
+    for facts in (ALL, LOCAL):
+        text = "".join(workflows.render(facts).values())
+        assert "secrets." not in text
+        assert not re.search(r"(?i)access[-_]key|credentials_json|client[-_]secret|password", text)
+    holding = [
+        (name, step.get("name"))
+        for name, body in jobs(ALL)
+        for step in body["steps"]
+        if "token" in json.dumps(step.get("env", {}))
+    ]
+    assert holding == [("preview/preview", "Comment")]
+    for _, body in jobs(ALL):
+        for step in body["steps"]:
+            if step.get("uses", "").startswith("actions/checkout@"):
+                assert step["with"]["persist-credentials"] is False
+
+
+def test_expressions_never_stand_in_a_script() -> None:
+    scripts = [step["run"] for _, body in jobs(ALL) for step in body["steps"] if "run" in step]
+    assert len(scripts) >= 8
+    for script in scripts:
+        assert "${{" not in script
+        done = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    known = {"github", "vars", "steps", "needs", "inputs"}
+    for text in workflows.render(ALL).values():
+        assert {found.partition(".")[0] for found in EXPRESSION.findall(text)} <= known
+
+
+def test_previews_read_and_only_protected_jobs_write() -> None:
+    for name, body in jobs(ALL):
+        text = json.dumps(body)
+        writes = name in ("apply/apply", "drift/recover")
+        assert ("_APPLY_" in text) == writes
+        assert ("skywright up " in text) == writes
+        assert (body.get("environment") == "skywright") == writes
+        assert not ("_APPLY_" in text and "_PREVIEW_" in text)
+
+
+def test_actions_are_pinned_by_commit() -> None:
+    uses = [step["uses"] for _, body in jobs(ALL) for step in body["steps"] if "uses" in step]
+    assert {one.partition("@")[0] for one in uses} == set(workflows.ACTIONS)
+    assert all(re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", one) for one in uses)
+
+
+def test_runs_of_one_pull_request_replace_each_other_and_applies_do_not() -> None:
+    found = parsed(ALL)
+    assert found["preview"]["concurrency"]["cancel-in-progress"] is True
+    assert "pull_request.number" in found["preview"]["concurrency"]["group"]
+    assert found["apply"]["concurrency"]["cancel-in-progress"] is False
+    assert "github.sha" in found["apply"]["concurrency"]["group"]
+
+
+def test_paths_and_times() -> None:
+    found = parsed(ALL)
+    paths = found["preview"]["on"]["pull_request"]["paths"]
+    assert paths == ["train.yaml", "tasks/*.yaml", ".skywright.yaml", "**/catalog.lock", "code/**"]
+    assert found["apply"]["on"]["push"] == {"branches": ["main"], "paths": ["**.approval.json"]}
+    assert set(found["drift"]["on"]) == {"schedule", "workflow_dispatch", "repository_dispatch"}
+
+
+def test_every_workflow_has_what_the_hosts_schema_asks_for() -> None:
+    known_job = {
+        "if",
+        "needs",
+        "runs-on",
+        "environment",
+        "timeout-minutes",
+        "permissions",
+        "env",
+        "outputs",
+        "steps",
+    }
+    for data in parsed(ALL).values():
+        assert set(data) == {"name", "on", "permissions", "concurrency", "defaults", "jobs"}
+        for body in data["jobs"].values():
+            assert set(body) <= known_job
+            assert body["runs-on"]
+            for step in body["steps"]:
+                assert ("uses" in step) != ("run" in step)
+                assert set(step) <= {"name", "id", "uses", "with", "env", "run", "working-directory"}
+
+
+def test_logins_are_those_of_clouds_that_settings_or_tasks_name(
+    repository: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def logins() -> set[str]:
+        assert main(["ci", "github", "--json"]) == 0
+        text = json.loads(capfd.readouterr().out)["files"][0]["text"]
+        used = {one.partition("/")[0].split("-")[0] for one in re.findall(r"uses: (\S+)@", text)} - {
+            "actions"
+        }
+        return {clouds.canonical({"google": "gcp"}.get(one, one)) for one in used}
+
+    assert logins() == {"aws"}
+    (repository / "serve.yaml").write_text("resources:\n  any_of: [{infra: gcp}, {cloud: aws}]\nrun: x\n")
+    assert logins() == {"aws", "gcp"}
+    (repository / "anywhere.yaml").write_text("run: x\n")
+    assert logins() == {"aws", "gcp", "azure"}
+    (repository / ".skywright.yaml").write_text("clouds: {azure: {}, kubernetes: {}}\n")
+    assert logins() == {"azure"}
+    assert main(["ci", "github"]) == 0
+    out, err = capfd.readouterr()
+    assert 'RELEASE: "${{ vars.SKYWRIGHT_RELEASE }}"' in out
+    assert "KUBECONFIG" in err
+    assert "SKYWRIGHT_RELEASE" in err
+    for pinned in (
+        "ours==1.2",
+        "git+https://git.example/s.git@" + "a" * 40,
+        "s@https://x.example/s.whl#sha256=" + "0" * 64,
+    ):
+        assert main(["ci", "github", "--release", pinned]) == 0
+        out, err = capfd.readouterr()
+        assert f'RELEASE: "{pinned}"' in out
+        assert "SKYWRIGHT_RELEASE," not in err
+    assert "SKYWRIGHT_AZURE_PREVIEW_CLIENT" in err
+
+
+def test_writing_again_changes_nothing_and_files_of_others_stay(
+    repository: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["ci", "github"]) == 0
+    assert not (repository / ".github").exists()
+    capfd.readouterr()
+    assert main(["ci", "github", "--write"]) == 0
+    assert capfd.readouterr().out.splitlines() == [f"{name}: written" for name in FILES]
+    first = {name: (repository / name).read_bytes() for name in FILES}
+    other = repository / workflows.FOLDER / "tests.yml"
+    other.write_text("mine")
+
+    (repository / "compose.yaml").write_text("services: {web: {image: x}}\n")
+    assert main(["ci", "github", "--write"]) == 0
+    assert capfd.readouterr().out.splitlines() == [f"{name}: unchanged" for name in FILES]
+    assert {name: (repository / name).read_bytes() for name in FILES} == first
+
+    (repository / "eval.yaml").write_text(TASK + "workdir: ./code/eval\n")
+    assert main(["ci", "github", "--write"]) == 0
+    assert [line.rpartition(": ")[2] for line in capfd.readouterr().out.splitlines()] == [
+        "updated",
+        "unchanged",
+        "unchanged",
+    ]
+    assert '- "code/eval/**"' in (repository / FILES[0]).read_text()
+    assert other.read_text() == "mine"
+
+
+def test_a_file_edited_by_hand_is_replaced_only_when_somebody_insists(
+    repository: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["ci", "github", "--write"]) == 0
+    edited = repository / FILES[1]
+    edited.write_text(edited.read_text() + "# mine\n")
+    (repository / "eval.yaml").write_text(TASK)
+    before = (repository / FILES[0]).read_text()
+    capfd.readouterr()
+    assert main(["ci", "github", "--write", "--json"]) == 2
+    assert json.loads(capfd.readouterr().out)["problems"][0]["code"] == "usage/edited-by-hand"
+    assert (repository / FILES[0]).read_text() == before
+    assert main(["ci", "github", "--write", "--force"]) == 0
+    assert "# mine" not in edited.read_text()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["gitlab"],
+        ["github", "a;b.yaml"],
+        ["github", "../x.yaml"],
+        ["github", "${{ secrets.X }}"],
+        ["github", "'$(id)'.yaml"],
+        ["github", "--release", "x; curl==1"],
+        ["github", "--release", "skywright"],
+        ["github", "--release", "git+https://git.example/s.git@main"],
+        ["github", "--release", "${{ secrets.X }}"],
+        ["github", "--branch", "main]"],
+        ["github", "--runner", "a b"],
+    ],
+)
+def test_words_that_could_become_something_else_are_refused(
+    repository: Path, capfd: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    assert main(["ci", *words, "--write", "--json"]) == 2
+    assert json.loads(capfd.readouterr().out)["problems"][0]["code"] in (
+        "usage/flag-value",
+        "usage/unknown-action",
+    )
+    assert not (repository / ".github").exists()
+
+
+def test_odd_names_are_left_to_people_and_no_task_is_said(
+    repository: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (repository / "${{ secrets.X }}.yaml").write_text(TASK)
+    assert main(["ci", "github"]) == 0
+    out, err = capfd.readouterr()
+    assert "secrets.X" not in out
+    assert "no workflow can say" in err
+    (repository / "train.yaml").unlink()
+    assert main(["ci", "github", "--json"]) == 2
+    assert json.loads(capfd.readouterr().out)["problems"][0]["code"] == "usage/no-tasks"
+
+
+def test_outside_of_a_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["ci", "github", "--json"]) == 2
+    assert json.loads(capfd.readouterr().out)["problems"][0]["code"] == "usage/no-repository"
