@@ -235,6 +235,12 @@ jobs:
           echo "code=$code" >>"$GITHUB_OUTPUT"
           # 7: there is drift, which the last job tells, or the recovery ends.
           if [ "$code" -ne 7 ]; then exit "$code"; fi
+{_told()}
+{_recover(facts)}"""
+
+
+def _told() -> str:
+    return f"""\
   told:
     needs: drift
     if: needs.drift.outputs.code == '7' && {_NOT_WANTED}
@@ -242,7 +248,11 @@ jobs:
     timeout-minutes: 5
     permissions: {{}}
     steps:
-      - run: echo '::error::there is drift, see the summary' && exit 7
+      - run: echo '::error::there is drift, see the summary' && exit 7"""
+
+
+def _recover(facts: Facts) -> str:
+    return f"""\
   recover:
     needs: drift
     if: needs.drift.outputs.code == '7' && {_WANTED}
