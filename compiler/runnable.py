@@ -30,7 +30,10 @@ TASK: dict[str, tuple[str, str]] = {
     "pool": ("pool", "pools do not run yet"),
     "scheduling_timeout_s": ("job", "a limit for waiting is not kept yet"),
     "isolation": ("isolation", "accelerators are not shared yet"),
-    "networking": ("networking", "nodes do not join networks of yours yet"),
+    "networking": (
+        "networking",
+        "nodes get the network that the machine or the cluster has, and cannot be put into another",
+    ),
     "edge": ("edge_config", "edge devices are not found by what they offer yet"),
     "config": ("config", "settings for one task are not applied yet"),
     "hooks": ("config", "hooks do not run yet"),

@@ -31,7 +31,8 @@ class Given:
     `account` is the AWS account, Google project or Azure subscription. `network` and `subnet` are names or ids;
     `role` is what nodes act as (instance profile, service account, managed identity), `key` the key for disks and
     buckets, `ssh_key` a key pair; `group` an Azure resource group, `bastion` a Bastion of Azure (`GROUP/NAME`);
-    `context` and `namespace` are Kubernetes'.
+    `context`, `namespace`, `queue` (of Kueue), `storage_class` and `checkpoint_gb` (the size of the volume for a
+    checkpoint folder) are Kubernetes'.
     """
 
     account: str | None = None
@@ -45,6 +46,9 @@ class Given:
     context: str | None = None
     bastion: str | None = None
     namespace: str | None = None
+    queue: str | None = None
+    storage_class: str | None = None
+    checkpoint_gb: float | None = None
 
     def to_data(self) -> dict[str, Any]:
         data = {one.name: getattr(self, one.name) for one in fields(self)}

@@ -191,6 +191,8 @@ def _translated(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         elif isinstance(value, dict) and value:
             for inner, one in value.items():
                 ours = THEIRS_GIVEN.get((key, inner))
+                if (key, inner) == ("kubernetes", "kueue") and isinstance(one, dict):
+                    ours, one = "queue", one.get("local_queue_name")
                 if ours and isinstance(one, str):
                     made.setdefault("given", {}).setdefault(key, {})[ours] = one
                 else:

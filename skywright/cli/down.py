@@ -14,6 +14,7 @@ from skywright.cli.names import confirm_many, meant, sorted_out
 
 if TYPE_CHECKING:
     from skywright.control.client import Client
+    from stacks.cloud import Idle
     from stacks.standing import Standing
 
 WAIT_S = 20.0
@@ -49,6 +50,7 @@ def run(values: Values) -> int:
                 "state": ended["state"],
                 "kept": ended["kept"],
                 "stands": stands.to_data() if stands else None,
+                "storage": [one.what for one in storage_after(ended)],
             }
         )
         if ended["state"] != "gone" and ended["problem"]:
@@ -102,6 +104,16 @@ def stands_after(deployment: dict[str, Any]) -> Standing | None:
     return standing(made) if made else None
 
 
+def storage_after(deployment: dict[str, Any]) -> tuple[Idle, ...]:
+    """What of it the cloud keeps when it is gone, for its checkpoint folder."""
+    from compiler.spec import StackSpec
+    from stacks import cloud
+
+    spec = StackSpec.from_data(deployment["spec"]) if deployment.get("spec") else None
+    kept = getattr(cloud(spec.cloud), "kept", None) if spec and spec.checkpoint else None
+    return tuple(kept(spec)) if kept else ()
+
+
 def _say(deployment: dict[str, Any], *, purge: bool) -> None:
     name, kept = deployment["name"], deployment["kept"]
     screen.say(
@@ -110,5 +122,7 @@ def _say(deployment: dict[str, Any], *, purge: bool) -> None:
     if kept and not purge:
         files = f"{screen.plural(kept['files'], 'file')}, {screen.size(kept['bytes'])}"
         screen.say(f"  kept: {kept['path']} ({files})")
+    for kind in storage_after(deployment):
+        screen.say(f"  kept: {kind.what}: {kind.says}")
     if one := stands_after(deployment):
         screen.say(f"  {say_stands(one)}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from compiler.problem import Exit, Problem, Problems
 from skywright.cli import screen
 from skywright.cli.arguments import Values
+from skywright.cli.down import storage_after
 from skywright.cli.foundation import look, say_stands
 from skywright.cli.launch import connect, never_used
 from skywright.cli.live import progress_text
@@ -139,6 +140,8 @@ def _one(one: dict[str, Any], client: Client) -> None:
         screen.out(
             f"  kept     {kept['path']}: {screen.plural(kept['files'], 'file')}, {screen.size(kept['bytes'])}"
         )
+    for kind in storage_after(one):
+        screen.out(f"  kept     {kind.what}: {kind.says}")
     if one["nodes"]:
         screen.out("")
         phases = {rank["rank"]: rank["phase"] for rank in (run or {}).get("ranks", ())}

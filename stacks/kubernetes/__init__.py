@@ -26,6 +26,7 @@ CAPABILITIES = frozenset(
         Capability.MULTI_NODE,
         Capability.SPOT,
         Capability.LABELS,
+        Capability.CHECKPOINT,
         Capability.WORKDIR,
         Capability.PORTS,
         Capability.CONTAINER,
@@ -106,13 +107,20 @@ def idle(spec: Foundation) -> tuple[Idle, ...]:
     return ()
 
 
+def kept(spec: StackSpec) -> tuple[Idle, ...]:
+    """The claim of a checkpoint folder, which stays when the deployment goes."""
+    from stacks.kubernetes import claim
+
+    return claim.standing(spec)
+
+
 def present(
     spec: StackSpec, lost: Collection[str], stopping: threading.Event, tell: Callable[[dict[str, Any]], None]
 ) -> list[dict[str, Any]]:
     """Rows `{rank, id, address}` of the pods that the Job made, when each rank has one that runs.
 
     Of `lost` (nodes that control has given up) what is left is deleted, so that the Job makes others. Raises
-    Problems cloud/capacity, cloud/quota, cloud/bad-image, and cloud/... of the cluster.
+    Problems cloud/capacity, cloud/quota, cloud/bad-image, cloud/no-storage, cloud/no-queue, and others of the cluster.
     """
     from stacks.kubernetes.waiting import Waiting
 

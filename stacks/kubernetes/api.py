@@ -53,6 +53,8 @@ PERMISSIONS = (
     Permission("batch", "jobs", _KEPT),
     Permission("", "pods", ("get", "list", "watch", "delete")),
     Permission("", "events", ("list", "watch")),
+    Permission("", "persistentvolumeclaims", ("get", "create", "patch"), "kept `checkpoint` folder"),
+    Permission("kueue.x-k8s.io", "workloads", ("list",), "word of why a queue of Kueue holds a task back"),
     Permission("", "pods/exec", ("get", "create"), "`ssh`, and the link to nodes"),
     Permission("", "pods/portforward", ("get", "create"), "`forward`"),
 )
@@ -211,10 +213,11 @@ class Cluster:
         answer = self.call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body)
         return bool((answer or {}).get("status", {}).get("allowed"))
 
-    def serves(self, group: str) -> bool:
-        """Has the cluster this group of APIs (`kueue.x-k8s.io`)?"""
+    def serves(self, group: str) -> str | None:
+        """The version that the cluster prefers of a group of APIs (`kueue.x-k8s.io`); None where it has none."""
         found = self.call("GET", "/apis") or {}
-        return any(one["name"] == group for one in found.get("groups", ()))
+        versions = {one["name"]: one["preferredVersion"]["version"] for one in found.get("groups", ())}
+        return versions.get(group)
 
     def who(self, token: str) -> dict[str, Any]:
         """Whom the cluster takes the bearer of `token` for; empty when it lets nobody in with it."""

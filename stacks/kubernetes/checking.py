@@ -6,10 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from compiler.problem import Problems
 from stacks.cloud import Check
-from stacks.kubernetes import api
+from stacks.kubernetes import api, queue
 
 SERVED = (
-    ("kueue.x-k8s.io", "Kueue: a task joins a queue by the label kueue.x-k8s.io/queue-name"),
+    (
+        queue.GROUP,
+        "Kueue: `given.kubernetes.queue`, or a task's label kueue.x-k8s.io/queue-name, names a queue",
+    ),
     ("jobset.x-k8s.io", "JobSet is served; gangs are Indexed Jobs all the same"),
 )
 """Groups of APIs that change what can be asked for."""
@@ -44,7 +47,7 @@ def _cluster(cluster: api.Cluster) -> Iterator[Check]:
     else:
         yield Check(True, f"{where}: answers, and everything that is needed is allowed")
     for one, verbs in lacking:
-        if one.wanted_for is not None:
+        if one.wanted_for is not None and (one.group != queue.GROUP or cluster.serves(queue.GROUP)):
             yield Check(True, f"{where}: without {', '.join(verbs)} {one} there is no {one.wanted_for}", PAGE)
     if not cluster.may("", "nodes", "list", namespaced=False):
         hint = "a ClusterRole with `list nodes`, or `prices.machines` in the configuration"

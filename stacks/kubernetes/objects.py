@@ -28,6 +28,8 @@ GRACE_S = {Market.SPOT: 120, Market.ON_DEMAND: 30}
 """What pods get between the signal and their end; a cloud that gives less notice ends them sooner."""
 
 BOOT, ROOT = "/etc/skywright", "/var/lib/skywright"
+KEPT = f"{ROOT}/kept"
+"""Where the volume of a checkpoint folder is in a pod; the agent makes the task's folder a link to it."""
 MAILBOX = f"{ROOT}/mailbox/box"
 """Where the agent and control leave what they have for each other."""
 
@@ -36,9 +38,6 @@ AGAIN, OVER = 75, 76
 
 RETRIES = 1_000_000
 """Losses of one rank that the Job makes good: how often it is worth it is control's to decide, not the Job's."""
-
-QUEUE = "kueue.x-k8s.io/queue-name"
-"""The label by which a task asks for a queue: Kueue holds the Job back by itself, and releases it whole."""
 
 _RUNTIME = Path(__file__).resolve().parents[2] / "runtime"
 _LABEL = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?\Z")
@@ -137,6 +136,7 @@ def node(spec: StackSpec) -> dict[str, Any]:
         "deployment": spec.deployment,
         "region": spec.region,
         "link": {**link, "secrets": f"{ROOT}/secrets/"} if spec.secrets else link,
+        "kept": KEPT if spec.checkpoint else None,
         "deadman_s": spec.deadman_s or (GANG_DEADMAN_S if spec.nodes > 1 else SINGLE_DEADMAN_S),
         "most_s": spec.most_s,
         "labels": dict(sorted(spec.labels.items())),
@@ -148,6 +148,8 @@ def declare(spec: StackSpec) -> None:
     """All objects, and the export `nodes`."""
     import pulumi
     import pulumi_kubernetes as k8s
+
+    from stacks.kubernetes import claim
 
     cluster = k8s.Provider(
         "cluster",
@@ -166,8 +168,9 @@ def declare(spec: StackSpec) -> None:
     _network(spec, there)
     if spec.secrets:
         k8s.core.v1.Secret(
-            "secrets", k8s.core.v1.SecretInitArgs(metadata=_meta(spec, secrets_name(spec))), there
+            "secrets", k8s.core.v1.SecretInitArgs(metadata=meta(spec, secrets_name(spec))), there
         )
+    claim.declare(spec, there)
     job = _job(spec, boot, there)
     place = job.metadata.namespace.apply(lambda name: name or spec.given.namespace or "default")
     context = spec.region or spec.given.context or ""
@@ -185,7 +188,8 @@ def declare(spec: StackSpec) -> None:
     pulumi.export("store", {"kind": "pods", "bucket": place, "prefix": base(spec), "region": context})
 
 
-def _meta(spec: StackSpec, name: str, **more: str) -> k8s.meta.v1.ObjectMetaArgs:
+def meta(spec: StackSpec, name: str, **more: str) -> k8s.meta.v1.ObjectMetaArgs:
+    """An object's name, labels and annotations, `more` among the latter."""
     import pulumi_kubernetes as k8s
 
     return k8s.meta.v1.ObjectMetaArgs(
@@ -209,7 +213,7 @@ def _boot(spec: StackSpec, there: pulumi.ResourceOptions) -> k8s.core.v1.ConfigM
     return k8s.core.v1.ConfigMap(
         "boot",
         k8s.core.v1.ConfigMapInitArgs(
-            metadata=_meta(spec, f"{base(spec)}-{mark}"),
+            metadata=meta(spec, f"{base(spec)}-{mark}"),
             immutable=True,
             binary_data={"agent": agent},
             data=texts,
@@ -226,7 +230,7 @@ def _network(spec: StackSpec, there: pulumi.ResourceOptions) -> None:
     k8s.core.v1.Service(
         "names",
         core.ServiceInitArgs(
-            metadata=_meta(spec, net_name(spec), **{"pulumi.com/skipAwait": "true"}),
+            metadata=meta(spec, net_name(spec), **{"pulumi.com/skipAwait": "true"}),
             spec=core.ServiceSpecArgs(
                 cluster_ip="None", selector=marks(spec), publish_not_ready_addresses=True
             ),
@@ -248,7 +252,7 @@ def _network(spec: StackSpec, there: pulumi.ResourceOptions) -> None:
     net.NetworkPolicy(
         "policy",
         net.NetworkPolicyInitArgs(
-            metadata=_meta(spec, f"{base(spec)}-policy"),
+            metadata=meta(spec, f"{base(spec)}-policy"),
             spec=net.NetworkPolicySpecArgs(
                 pod_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=marks(spec)),
                 policy_types=["Ingress"],
@@ -263,7 +267,7 @@ def _network(spec: StackSpec, there: pulumi.ResourceOptions) -> None:
         core.Service(
             "ports",
             core.ServiceInitArgs(
-                metadata=_meta(spec, f"{base(spec)}-ports", **{"pulumi.com/skipAwait": "true"}),
+                metadata=meta(spec, f"{base(spec)}-ports", **{"pulumi.com/skipAwait": "true"}),
                 spec=core.ServiceSpecArgs(
                     type="LoadBalancer",
                     selector=head,
@@ -278,17 +282,25 @@ def _network(spec: StackSpec, there: pulumi.ResourceOptions) -> None:
 
 def _job(spec: StackSpec, boot: k8s.core.v1.ConfigMap, there: pulumi.ResourceOptions) -> k8s.batch.v1.Job:
     """The gang. Pods that are lost are made again by the Job itself; whether work goes on is control's to say."""
+    import pulumi
     import pulumi_kubernetes as k8s
 
+    from stacks.kubernetes import queue
     from stacks.kubernetes.pod import template
 
-    batch = k8s.batch.v1
+    batch, joined = k8s.batch.v1, queue.name(spec)
+    # Waited for only until it is there: it ends when the deployment does.
+    about = meta(spec, base(spec), **{"pulumi.com/waitFor": "jsonpath={.metadata.uid}"})
+    if joined:
+        about.labels = {**labels(spec), queue.LABEL: joined}
+        # From then on that is Kueue's.
+        there = pulumi.ResourceOptions.merge(there, pulumi.ResourceOptions(ignore_changes=["spec.suspend"]))
     return batch.Job(
         "nodes",
         batch.JobInitArgs(
-            # Waited for only until it is there: it ends when the deployment does.
-            metadata=_meta(spec, base(spec), **{"pulumi.com/waitFor": "jsonpath={.metadata.uid}"}),
+            metadata=about,
             spec=batch.JobSpecArgs(
+                suspend=True if joined else None,
                 completion_mode="Indexed",
                 completions=spec.nodes,
                 parallelism=spec.nodes,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from compiler.spec import StackSpec
-from stacks.kubernetes import nodes
+from stacks.kubernetes import claim, nodes
 from stacks.kubernetes.objects import (
     BOOT,
     GRACE_S,
     IMAGE,
+    KEPT,
     OURS,
     REGISTRY,
     ROOT,
@@ -53,7 +54,9 @@ def template(spec: StackSpec, boot: k8s.core.v1.ConfigMap) -> k8s.core.v1.PodTem
             if set(REGISTRY) & set(spec.secrets)
             else None,
             security_context=core.PodSecurityContextArgs(
-                seccomp_profile=core.SeccompProfileArgs(type="RuntimeDefault")
+                seccomp_profile=core.SeccompProfileArgs(type="RuntimeDefault"),
+                fs_group=claim.GROUP_ID if spec.checkpoint else None,
+                fs_group_change_policy="OnRootMismatch" if spec.checkpoint else None,
             ),
             node_selector=nodes.selector(spec.instance_type) or None,
             affinity=_affinity(spec),
@@ -95,6 +98,8 @@ def _task(spec: StackSpec) -> k8s.core.v1.ContainerArgs:
     mounts = [("boot", BOOT, True), ("skywright", ROOT, False), ("memory", "/dev/shm", False)]  # noqa: S108
     if spec.secrets:
         mounts.append(("secrets", f"{ROOT}/secrets", True))
+    if spec.checkpoint:
+        mounts.append(("checkpoint", KEPT, False))
     return core.ContainerArgs(
         name="task",
         image=spec.container or IMAGE,
@@ -177,4 +182,7 @@ def _volumes(spec: StackSpec, boot: k8s.core.v1.ConfigMap) -> list[k8s.core.v1.V
     if spec.secrets:
         source = core.SecretVolumeSourceArgs(secret_name=values_name(spec), optional=True, default_mode=0o400)
         found.append(core.VolumeArgs(name="secrets", secret=source))
+    if spec.checkpoint:
+        held = core.PersistentVolumeClaimVolumeSourceArgs(claim_name=claim.name(spec))
+        found.append(core.VolumeArgs(name="checkpoint", persistent_volume_claim=held))
     return found

@@ -1,4 +1,4 @@
-"""Waits until a Job's pods run, and says why they do not: no room, a quota, an image, a queue."""
+"""Waits until a Job's pods run, and says why they do not: no room, a quota, an image, a volume, a queue."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from compiler.problem import Problem, Problems
 from compiler.spec import StackSpec
-from stacks.kubernetes import objects
+from stacks.kubernetes import claim, objects, queue
 from stacks.kubernetes.api import Cluster, Node
 from stacks.refusal import Refused
 
@@ -50,6 +50,10 @@ class Waiting:
         for name in sorted(self.lost):
             # Control has fenced it, and waited for as long as it may have gone on by itself.
             self.cluster.delete("pods", name, grace_s=0)
+        if self.spec.checkpoint:
+            live = self.cluster.get(claim.KIND, claim.name(self.spec))
+            if problem := claim.unfit(live, self.spec):
+                raise Problems(problem)
         while True:
             pods = self._pods()
             if len(pods) == self.spec.nodes and all(
@@ -85,7 +89,9 @@ class Waiting:
             says = f"the Job {objects.base(self.spec)} is gone"
             raise Problems(Problem("cloud/not-found", says, hint="run the command again: it makes it anew"))
         if job["spec"].get("suspend"):
-            self._say(f"held back in the queue {self.spec.labels.get(objects.QUEUE, 'of the cluster')}")
+            if problem := queue.missing(self.cluster, self.spec):
+                raise Problems(problem)
+            self._say(queue.held(self.cluster, self.spec, job))
             self._since.clear()
             return
         for one in job["status"].get("conditions") or ():
@@ -121,6 +127,8 @@ class Waiting:
             says = " ".join(str(place.get("message", "no node has room")).split())
             self._say(f"node-{rank} finds no room{', one is being made' if grows else ''}: {says}")
             if waited > (GROWING_S if grows else SCHEDULED_S):
+                if "ersistent" in says:
+                    self._unbound()
                 hint = "`invoke explain` shows other places; `--retry-until-up` goes on trying"
                 raise Problems(Problem("cloud/capacity", f"node-{rank}: {says}", hint=hint))
         states = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
@@ -135,6 +143,13 @@ class Waiting:
                 raise Problems(Problem("cloud/bad-image", says, hint=hint))
             if failing:
                 self._say(f"node-{rank}: the image {one['image']} is not pulled yet: {held['reason']}")
+
+    def _unbound(self) -> None:
+        """Raise when it is the claim of the checkpoint folder that is waited for."""
+        if self.spec.checkpoint and (live := self.cluster.get(claim.KIND, claim.name(self.spec))):
+            told = self._events("PersistentVolumeClaim", live)
+            if problem := claim.unbound(live, self.spec, told[0][1] if told else None):
+                raise Problems(problem)
 
     def _events(self, kind: str, about: dict[str, Any]) -> list[tuple[str, str]]:
         """(reason, message) of what the cluster noted about an object; nothing for who may not read that."""

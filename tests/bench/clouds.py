@@ -32,7 +32,9 @@ READERS = Path(__file__).resolve().parents[1] / "data" / "readers"
 EXAMPLES = tuple(sorted(path.stem for path in READERS.glob("*.yaml")))
 PATIENCE_S = 300.0
 AWAY_S = 60.0
-STORAGE = re.compile(r"^skywright-|[Bb]ucket|^Object |^StorageAccount |^Blob|^ResourceGroup ")
+STORAGE = re.compile(
+    r"^skywright-|[Bb]ucket|^Object |^StorageAccount |^Blob|^ResourceGroup |^persistentvolumeclaims "
+)
 """What stays of a deployment whose task keeps a folder, until somebody removes it."""
 
 

@@ -165,6 +165,25 @@ class Cluster:
         )
         self.until(lambda: self._node_ready(name), f"node {name} is ready")
 
+    def add_volume(self, name: str) -> None:
+        """A volume that any claim without a class gets, of 1000 GiB, for one node or many. No bytes lie behind it."""
+        spec = {
+            "capacity": {"storage": "1000Gi"},
+            "accessModes": ["ReadWriteOnce", "ReadWriteMany"],
+            "hostPath": {"path": "/nowhere"},
+        }
+        self.ask("POST", "/api/v1/persistentvolumes", {"metadata": {"name": name}, "spec": spec})
+
+    def remove_volume(self, name: str) -> None:
+        """The volume, and the claim that has it. Its pods are gone."""
+        found = self.ask("GET", f"/api/v1/persistentvolumes/{name}")
+        if by := found["spec"].get("claimRef"):
+            path = f"/api/v1/namespaces/{by['namespace']}/persistentvolumeclaims/{by['name']}"
+            if self.there(path):
+                self.ask("DELETE", path)
+            self.until(lambda: not self.there(path), "the claim goes")
+        self.ask("DELETE", f"/api/v1/persistentvolumes/{name}")
+
     def remove_node(self, name: str) -> None:
         self.ask("DELETE", f"/api/v1/nodes/{name}")
 

@@ -17,6 +17,7 @@ import pytest
 
 from compiler.catalog import tariffs
 from compiler.offer import Accelerator, Capability, Market
+from compiler.problem import Problems
 from compiler.spec import Foundation, Given, StackSpec
 from stacks import CLOUDS, cloud
 from stacks.cloud import Check, Cloud, Failure, Probe
@@ -419,6 +420,25 @@ def test_nodes_that_do_not_exist_are_no_trouble(name: str) -> None:
     assert module.inventory("no-such-project") == ()
     module.remove("hello-0-000000")
     assert not module.verify("hello-0-000000", "proof")
+
+
+@pytest.mark.parametrize("name", [name for name in CLOUDS if Capability.STOP not in cloud(name).CAPABILITIES])
+@pytest.mark.parametrize("verb", ["stop", "start"])
+def test_what_cannot_be_stopped_says_so_and_what_can_be_done(name: str, verb: str) -> None:
+    with pytest.raises(Problems) as caught:
+        getattr(cloud(name), verb)(("some-node",))
+    problem = caught.value.problems[0]
+    assert problem.code == "cloud/cannot-stop"
+    assert "down" in (problem.hint or "")
+
+
+@every_cloud
+def test_what_stays_for_a_checkpoint_is_said_of_tasks_that_have_one(name: str, builder: Builder) -> None:
+    kept = getattr(cloud(name), "kept", None)
+    if kept is None:
+        pytest.skip("it keeps no checkpoint, or where nobody has to remove it")
+    assert kept(builder.spec()) == ()
+    assert [one.what and one.says for one in kept(builder.spec(checkpoint="~/checkpoints"))]
 
 
 @pytest.mark.parametrize("name", [name for name in CLOUDS if getattr(cloud(name), "BAKES", False)])

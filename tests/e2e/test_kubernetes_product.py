@@ -28,8 +28,10 @@ resources:
   priority_class: research
   labels: {team: nlp}
 num_nodes: 2
+checkpoint: ~/kept
 run: torchrun train.py
 """
+CLAIMS = "/api/v1/namespaces/default/persistentvolumeclaims"
 PODS, JOBS = "/api/v1/namespaces/default/pods", "/apis/batch/v1/namespaces/default/jobs"
 
 
@@ -39,6 +41,7 @@ def room(sky: Any, cluster: Cluster, tmp_path: Path) -> Iterator[Cluster]:
     spot = {"eks.amazonaws.com/capacityType": "SPOT", "nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"}
     for name in ("gpu-a", "gpu-b"):
         cluster.add_node(name, labels=spot, cpu="96", memory="1000Gi", nvidia_dot_com__gpu="8")
+    cluster.add_volume("pods")
     priority = "/apis/scheduling.k8s.io/v1/priorityclasses"
     cluster.ask("POST", priority, {"metadata": {"name": "research"}, "value": 1000})
     sky.env |= {
@@ -52,6 +55,7 @@ def room(sky: Any, cluster: Cluster, tmp_path: Path) -> Iterator[Cluster]:
     for name in ("gpu-a", "gpu-b"):
         cluster.remove_node(name)
     cluster.ask("DELETE", f"{priority}/research")
+    cluster.remove_volume("pods")
 
 
 def living(sky: Any) -> dict[int, str]:
@@ -78,7 +82,13 @@ def test_a_task_goes_to_a_cluster_and_comes_back_from_a_loss(sky: Any, room: Clu
     sky.wait(lambda: living(sky).get(1) not in (None, first[1]), "rank 1 is another pod")
     assert living(sky)[0] == first[0]
 
-    sky.run("down", "pods", "--yes")
+    stopped = sky.run("stop", "pods", "--yes", code=4)
+    assert "cloud/cannot-stop" in stopped.stderr
+    assert "down pods" in stopped.stderr
+    assert "PersistentVolumeClaim" in sky.run("status", "pods").stdout
+    said = sky.run("down", "pods", "--yes")
+    assert "kept: PersistentVolumeClaim" in said.stdout + said.stderr
+    assert len(room.ask("GET", CLAIMS)["items"]) == 1
     assert room.ask("GET", JOBS)["items"] == []
     room.until(lambda: room.ask("GET", PODS)["items"] == [], "the pods go with their job")
     assert sky.stacks() == []

@@ -53,7 +53,19 @@ def role() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def team(cluster: Cluster) -> Iterator[Cluster]:
-    """A namespace in which `deployer` has the role of the page, and two nodes."""
+    """A namespace in which `deployer` has the role of the page, and three nodes."""
+    if not cluster.there(f"/api/v1/namespaces/{NAMESPACE}"):
+        _settle(cluster)
+    spot = {"eks.amazonaws.com/capacityType": "SPOT", "nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"}
+    cluster.add_node("plain")
+    cluster.add_node("spot-a", labels=spot, cpu="64", memory="512Gi", nvidia_dot_com__gpu="8")
+    cluster.add_node("spot-b", labels=spot, cpu="64", memory="512Gi", nvidia_dot_com__gpu="8")
+    yield cluster
+    for name in ("plain", "spot-a", "spot-b"):
+        cluster.remove_node(name)
+
+
+def _settle(cluster: Cluster) -> None:
     cluster.ask("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
     rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}"
     cluster.ask("POST", f"{rbac}/roles", role())
@@ -65,13 +77,6 @@ def team(cluster: Cluster) -> Iterator[Cluster]:
         lambda: cluster.there(f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/default"),
         "its account is there",
     )
-    spot = {"eks.amazonaws.com/capacityType": "SPOT", "nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"}
-    cluster.add_node("plain")
-    cluster.add_node("spot-a", labels=spot, cpu="64", memory="512Gi", nvidia_dot_com__gpu="8")
-    cluster.add_node("spot-b", labels=spot, cpu="64", memory="512Gi", nvidia_dot_com__gpu="8")
-    yield cluster
-    for name in ("plain", "spot-a", "spot-b"):
-        cluster.remove_node(name)
 
 
 @pytest.fixture(autouse=True)
@@ -201,12 +206,19 @@ def test_an_up_that_is_killed_while_the_job_is_made_goes_on(desk: Desk, team: Cl
 def gang(team: Cluster, desk: Desk) -> Iterator[Callable[..., StackSpec]]:
     made: list[str] = []
 
-    def begin(nodes: int = 1, *, cpu: str = "1", deployment: str = "wait", **more: Any) -> StackSpec:
+    def begin(
+        nodes: int = 1, *, cpu: str = "1", deployment: str = "wait", claim: str | None = None, **more: Any
+    ) -> StackSpec:
         wanted = spec(desk, nodes, deployment=deployment, stack=f"{deployment}-kubernetes-test")
         marks = objects.marks(wanted)
         container = {"name": "task", "image": "none", "resources": {"requests": {"cpu": cpu}}}
         meta = {"labels": {**marks, "skywright.dev/market": "spot"}, "annotations": objects.notes(wanted)}
-        pod = {"metadata": meta, "spec": {"restartPolicy": "Never", "containers": [container]}}
+        pod: dict[str, Any] = {
+            "metadata": meta,
+            "spec": {"restartPolicy": "Never", "containers": [container]},
+        }
+        if claim:
+            pod["spec"]["volumes"] = [{"name": "kept", "persistentVolumeClaim": {"claimName": claim}}]
         job = {
             "completionMode": "Indexed",
             "completions": nodes,
@@ -276,7 +288,7 @@ def test_a_queue_may_take_its_time(gang: Callable[..., StackSpec], team: Cluster
     rows = waiting(wanted, SCHEDULED_S=1.0, MADE_S=30.0)
     thread.join()
     assert len(rows) == 1
-    assert TOLD[0] == "held back in the queue of the cluster"
+    assert TOLD[0] == "waits: the Job is suspended"
 
 
 MERGE = "application/merge-patch+json"

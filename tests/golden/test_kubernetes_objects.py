@@ -33,14 +33,17 @@ def spec() -> StackSpec:
         cpus=96.0,
         memory_gb=1000.0,
         disk_gb=500.0,
-        labels={"team": "nlp", "kueue.x-k8s.io/queue-name": "research"},
+        labels={"team": "nlp"},
         secrets=("HF_TOKEN", "SKYPILOT_DOCKER_PASSWORD"),
         task="train",
         owner="ann",
         container="registry.example/team/train:1",
         ports=("8080", "9000-9001"),
         priority_class="research",
-        given=Given(namespace="team", role="trainer"),
+        checkpoint="~/checkpoints",
+        given=Given(
+            namespace="team", role="trainer", queue="research", storage_class="shared", checkpoint_gb=500.0
+        ),
     )
 
 

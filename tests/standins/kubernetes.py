@@ -3,7 +3,8 @@
 What it keeps of the real one (read in its source, 4.x): create refuses what exists unless `upsertExistingObjects`;
 previews are dry runs of the server; differences are those between what the state knows of the live object, cut to
 what was asked for, and what is asked for now; the same fields take a new object; a Job is waited for until it is
-complete unless an annotation says otherwise, and deletes are waited for, but those of a Job with `skipAwait`.
+complete unless an annotation says otherwise, what `ignoreChanges` names is sent as it lives, and deletes are waited
+for, but those of a Job with `skipAwait`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,7 @@ class Kubernetes(Provider):
 
     def update(self, request: Any) -> Any:
         inputs = _data(request.news)
+        self._leave(inputs, request.ignoreChanges)
         answer = self.messages.UpdateResponse()
         if request.preview:
             answer.properties.update(self._previewed(inputs))
@@ -231,6 +233,15 @@ class Kubernetes(Provider):
         if made is None:
             raise Refusal(f'namespaces "{_place(inputs)[0]}" not found')
         return made
+
+    def _leave(self, inputs: dict[str, Any], ignored: Iterable[str]) -> None:
+        """What is not to be changed is sent as it is now."""
+        live = self._get(inputs) if ignored else None
+        for path in ignored if live else ():
+            *above, last = path.split(".")
+            there, here = _at(live, above), _at(inputs, above)
+            if here is not None and last in here:
+                here[last] = pruned(there.get(last), here[last])
 
     def _previewed(self, inputs: dict[str, Any]) -> Any:
         """What a dry run of the server gives; the inputs where there is something that is not known yet."""

@@ -283,6 +283,7 @@ def of_cluster(cluster: Any) -> Iterator[Site]:
     cluster.until(lambda: cluster.there(account), "its account is there")
     cards = [("NVIDIA-A100-SXM4-40GB", "8")] * 4 + [("Tesla-V100-SXM2-16GB", "4")]
     made = []
+    cluster.add_volume("readers")
     for market, labels in (("spot", {"eks.amazonaws.com/capacityType": "SPOT"}), ("plain", {})):
         for number, (card, count) in enumerate(cards):
             sizes = {"cpu": "96", "memory": "1152Gi", "nvidia_dot_com__gpu": count}
@@ -299,7 +300,7 @@ def of_cluster(cluster: Any) -> Iterator[Site]:
 
     def left(spec: StackSpec) -> list[str]:
         found = []
-        for kind in (*kubernetes.KINDS, "pods"):
+        for kind in (*kubernetes.KINDS, "pods", "persistentvolumeclaims"):
             root, _, plural = kind.rpartition(":")
             path = (
                 f"/{root or 'api/v1'}/namespaces/{NAMESPACE}/{plural}?labelSelector={quote(kubernetes.OURS)}"
@@ -307,10 +308,17 @@ def of_cluster(cluster: Any) -> Iterator[Site]:
             found += [f"{plural} {one['metadata']['name']}" for one in cluster.ask("GET", path)["items"]]
         return found
 
+    def empty(spec: StackSpec) -> None:
+        """With its claim goes a volume's use, so the next claim gets a new one."""
+        if any(one.startswith("persistentvolumeclaims") for one in left(spec)):
+            cluster.remove_volume("readers")
+            cluster.add_volume("readers")
+
     env = {"KUBECONFIG": str(cluster.kubeconfig("admin", namespace=NAMESPACE))}
     try:
-        yield Site("kubernetes", "kubernetes", env, _nothing, lose, alive, left, _nothing)
+        yield Site("kubernetes", "kubernetes", env, _nothing, lose, alive, left, empty)
     finally:
+        cluster.remove_volume("readers")
         for name in made:
             cluster.remove_node(name)
 

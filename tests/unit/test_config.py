@@ -62,6 +62,8 @@ def test_the_project_wins_over_the_user_and_ours_over_theirs(
 def test_of_skypilot_what_has_a_meaning_is_read(tmp_path: Path) -> None:
     (tmp_path / ".sky.yaml").write_text("allowed_clouds: [AWS, k8s]\n")
     assert config.read(tmp_path).clouds == ("aws", "kubernetes")
+    (tmp_path / ".sky.yaml").write_text("kubernetes:\n  kueue: {local_queue_name: research}\n")
+    assert config.read(tmp_path).given["kubernetes"].queue == "research"
 
 
 def test_no_files_are_no_settings(tmp_path: Path) -> None:
