@@ -73,10 +73,15 @@ def room(host_largest: int, key: str) -> int:
     return host_largest - len(mark(key)) - 1
 
 
+def length(text: str) -> int:
+    """Characters as the strictest of hosts counts them: one beyond the first 65,536 signs is two."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
 def put(host: Host, key: str, text: str) -> Outcome:
     """Make `text` the one comment of `key`. Raises Problems host/..."""
-    if len(text) > room(host.largest, key):
-        says = f"the comment has {len(text):,} characters, and {host.name} takes {room(host.largest, key):,}"
+    if length(text) > room(host.largest, key):
+        says = f"the comment has {length(text):,} characters, and {host.name} takes {room(host.largest, key):,}"
         raise Problems(
             Problem("host/too-large", says, hint="`preview --format markdown` keeps within the limit")
         )

@@ -271,7 +271,7 @@ def test_the_largest_comment_is_taken_and_a_larger_one_is_not_sent(host: Host, o
     assert len(host.bodies()[0]) == githost.LARGEST
     asked = len(host.asked)
     with pytest.raises(Problems, match="takes") as wrong:
-        sticky.put(ours, "preview", "é" * (room + 1))
+        sticky.put(ours, "preview", "é" * (room - 1) + "🙂")
     assert code(wrong) == "host/too-large"
     assert len(host.asked) == asked
 
