@@ -110,6 +110,8 @@ def bake(wanted: StackSpec, base: Image, env: Mapping[str, str], tell: Tell) -> 
         stage = "image"
     if stage == "image":
         tell(f"image of {node}")
+        go_on("image", node)
+        _generalised(wanted, node)
         image = operate(go_on("image", node), "up", env)["image"]
         stage = "kept"
     tell("the machine goes")
@@ -185,6 +187,15 @@ def _stopped(wanted: StackSpec, node: str) -> None:
             says = f"the recipe did not end on {node} within {LONGEST_S / 60:.0f} min"
             raise Problems(Problem("cloud/bake-failed", says, hint=hint))
         time.sleep(POLL_S)
+
+
+def _generalised(wanted: StackSpec, node: str) -> None:
+    """Where the cloud has to be told that the machine is one to make images of."""
+    from stacks import cloud
+    from stacks.cloud import Scope
+
+    if tell := getattr(cloud(wanted.cloud), "generalise", None):
+        tell(node, Scope.of(wanted))
 
 
 def learn(made: Image) -> None:

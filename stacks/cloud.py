@@ -148,6 +148,9 @@ class Cloud(Protocol):
     One that sells machines which its stacks cannot make has `UNMADE`: how the names of their accelerators begin -> why;
     no plan chooses them.
 
+    One with `BAKES` makes images, of a machine that has stopped; `generalise(node, scope)`, where it has that, first
+    makes it one that an image may be made of.
+
     Whatever asks the cloud takes its credentials from the environment and its place from a Scope, runs to its end
     within a minute, and raises Problems `cloud/...`.
     """

@@ -32,6 +32,7 @@ CAPABILITIES = frozenset(
 ENV: tuple[str, ...] = ("ARM_", "AZURE_")
 EXTRA = "azure"
 FOUNDATION = True
+BAKES = True
 
 _EVENTS = "http://169.254.169.254/metadata/scheduledevents?api-version=2020-07-01"
 PROBES: tuple[Probe, ...] = (
@@ -115,6 +116,13 @@ def sweep(spec: StackSpec | Foundation, known: frozenset[str], scope: Scope = AN
     from stacks.azure import sweeping
 
     return sweeping.sweep(spec, known)
+
+
+def generalise(node: str, scope: Scope = ANYWHERE) -> None:
+    """Deallocate a virtual machine and mark it as one that only serves to make an image. Idempotent."""
+    from stacks.azure import machines_seen
+
+    machines_seen.generalise(node, scope)
 
 
 def stop(nodes: tuple[str, ...], scope: Scope = ANYWHERE) -> None:

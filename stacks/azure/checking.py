@@ -15,9 +15,10 @@ RIGHTS: Mapping[str, str] = {
     "Microsoft.Authorization/permissions": "read",
     "Microsoft.Authorization/roleAssignments": "delete read write",
     "Microsoft.Compute/disks": "delete read write",
+    "Microsoft.Compute/images": "delete read write",
     "Microsoft.Compute/proximityPlacementGroups": "delete read write",
-    "Microsoft.Compute/virtualMachines": "deallocate/action delete read runCommand/action simulateEviction/action "
-    "start/action write",
+    "Microsoft.Compute/virtualMachines": "deallocate/action delete generalize/action read runCommand/action "
+    "simulateEviction/action start/action write",
     "Microsoft.KeyVault/vaults": "delete read write",
     "Microsoft.ManagedIdentity/userAssignedIdentities": "assign/action delete read write",
     "Microsoft.Network/networkInterfaces": "delete join/action read write",

@@ -12,8 +12,9 @@ from compiler.lower import GANG_DEADMAN_S, SINGLE_DEADMAN_S
 from compiler.offer import Market
 from compiler.problem import Problem, Problems
 from compiler.spec import StackSpec
-from stacks.azure import names, network
+from stacks.azure import baking, names, network
 from stacks.boot import Boot, Store, user_data
+from stacks.image import recipe
 from stacks.tiers import tier
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _node(
     from pulumi_azure_native import compute
 
     spot = spec.market is Market.SPOT
-    name = names.node(spec, rank)
+    name, login = names.node(spec, rank), baking.USER if spec.bake else USER
     zoned = spec.zone is not None and spec.zone.isdigit()
     script = pulumi.Output.all(setting.store, pulumi.Output.from_input(setting.secrets)).apply(
         lambda found: base64.b64encode(user_data(boot(spec, rank, found[0], found[1]))).decode()
@@ -96,9 +97,9 @@ def _node(
         storage_profile=_storage(spec, name),
         os_profile=compute.OSProfileArgs(
             computer_name=name,
-            admin_username=USER,
+            admin_username=login,
             custom_data=script,
-            linux_configuration=_login(spec),
+            linux_configuration=_login(spec, login),
         ),
         network_profile=compute.NetworkProfileArgs(
             network_interfaces=[compute.NetworkInterfaceReferenceArgs(id=way.id, primary=True)]
@@ -132,6 +133,7 @@ def boot(spec: StackSpec, rank: int, store: Store, secrets: str | None) -> Boot:
         most_s=spec.most_s,
         secrets=secrets,
         labels=spec.labels,
+        recipe=recipe.bakes(spec.bake, spec.agent),
     )
 
 
@@ -145,12 +147,17 @@ def _storage(spec: StackSpec, name: str) -> Any:
             name=f"{name}-disk",
             create_option="FromImage",
             delete_option="Delete",
-            disk_size_gb=int(spec.disk_gb or DISK_GB),
+            disk_size_gb=_disk_gb(spec),
             managed_disk=compute.ManagedDiskParametersArgs(
                 storage_account_type=tier(spec, TIERS), disk_encryption_set=key
             ),
         ),
     )
+
+
+def _disk_gb(spec: StackSpec) -> int | None:
+    """None takes that of the image: no disk of a node may be smaller than that of the machine its image was made of."""
+    return None if spec.bake and not spec.disk_gb else int(spec.disk_gb or DISK_GB)
 
 
 def _image(spec: StackSpec) -> Any:
@@ -170,12 +177,12 @@ def _image(spec: StackSpec) -> Any:
     raise Problems(Problem("cloud/no-image", says, hint=hint))
 
 
-def _login(spec: StackSpec) -> Any:
+def _login(spec: StackSpec, user: str) -> Any:
     """No password, and where no key is given one that nobody has: people come in through Azure's own login."""
     from pulumi_azure_native import compute
 
     key = spec.given.ssh_key or nobodys_key()
-    path = f"/home/{USER}/.ssh/authorized_keys"
+    path = f"/home/{user}/.ssh/authorized_keys"
     return compute.LinuxConfigurationArgs(
         disable_password_authentication=True,
         ssh=compute.SshConfigurationArgs(public_keys=[compute.SshPublicKeyArgs(key_data=key, path=path)]),

@@ -119,6 +119,13 @@ def each(nodes: tuple[str, ...], verb: str, scope: Scope) -> None:
         session.ask("POST", f"{one['id']}/{verb}", f"{verb} of {one['name']}", query=VERSION)
 
 
+def generalise(node: str, scope: Scope) -> None:
+    """Azure makes an image of a machine only when it has been told that the machine has no life of its own any more."""
+    one = _must_find(node, scope)
+    for verb in ("deallocate", "generalize"):
+        session.ask("POST", f"{one['id']}/{verb}", f"{verb} of {one['name']}", query=VERSION, waits=True)
+
+
 def preempt(node: str, notice_s: float | None, scope: Scope) -> None:
     """A simulated eviction takes a spot machine away within half an hour, after a scheduled event."""
     one = _must_find(node, scope)

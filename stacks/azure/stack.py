@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from compiler.spec import StackSpec
-from stacks.azure import bringing, machines, names, network, session
+from stacks.azure import baking, bringing, machines, names, network, session
 from stacks.boot import BLOBS, Store
 from stacks.cloud import Scope
 
@@ -29,8 +29,11 @@ def build(spec: StackSpec) -> None:
     subscription = session.subscription(Scope.of(spec))
     through = network.provider(spec, subscription)
     options, asking = pulumi.ResourceOptions(provider=through), pulumi.InvokeOptions(provider=through)
-    where = network.place(spec, asking)
     group = _group(spec, subscription, options)
+    if baking.only(spec):
+        baking.image(spec, group, options)
+        return
+    where = network.place(spec, asking)
     identity, principal, client = _identity(spec, group, options, asking)
     account, container = _storage(spec, subscription, group, options)
     rights = _rights(spec, container, principal, options)
@@ -50,6 +53,8 @@ def build(spec: StackSpec) -> None:
     )
     pulumi.export("nodes", machines.nodes(spec, setting, options))
     pulumi.export("store", store.apply(lambda found: found.to_data()))
+    if baking.due(spec):
+        baking.image(spec, group, options)
 
 
 def _kept(spec: StackSpec, path: str, version: str) -> pulumi.ResourceOptions | None:

@@ -17,6 +17,7 @@ GROUPS, RESOURCES = {"api-version": "2021-04-01"}, {"api-version": "2021-04-01"}
 STORAGE, ROLE = "Microsoft.Storage/storageAccounts", "Microsoft.Authorization/roleAssignments"
 
 VERSIONS = {
+    "Microsoft.Compute/images": "2024-07-01",
     "Microsoft.Compute/proximityPlacementGroups": "2024-07-01",
     "Microsoft.KeyVault/vaults": "2023-07-01",
     "Microsoft.ManagedIdentity/userAssignedIdentities": "2023-01-31",

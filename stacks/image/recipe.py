@@ -68,6 +68,8 @@ if [ "$kind" = machine ]; then # what is this machine's alone must not be its im
   rm -f /etc/ssh/ssh_host_* /var/lib/systemd/random-seed
   : > /etc/machine-id
   if command -v cloud-init >/dev/null; then cloud-init clean --logs; fi
+  # On Azure, last of all, for it takes the names of servers with the login of whoever made this machine.
+  if command -v waagent >/dev/null; then waagent -force -deprovision+user; fi
 fi
 echo "skywright: this is a node image now"
 """

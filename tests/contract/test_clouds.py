@@ -441,6 +441,10 @@ def test_what_stays_for_a_checkpoint_is_said_of_tasks_that_have_one(name: str, b
     assert [one.what and one.says for one in kept(builder.spec(checkpoint="~/checkpoints"))]
 
 
+HOLDS = {"group"}
+"""What an image lies in, where clouds have that: a resource group."""
+
+
 @pytest.mark.parametrize("name", [name for name in CLOUDS if getattr(cloud(name), "BAKES", False)])
 def test_an_image_is_made_of_a_machine_that_then_goes(name: str, builder: Builder) -> None:
     names, exported = {}, {}
@@ -452,5 +456,5 @@ def test_an_image_is_made_of_a_machine_that_then_goes(name: str, builder: Builde
         exported[stage] = builder.build(spec)["exported"]
     assert "node-0" in names["machine"]
     assert names["image"] == names["machine"] | {"image"}
-    assert names["kept"] == {"image"}, "nothing but the image stays"
+    assert names["kept"] - HOLDS == {"image"}, "nothing but the image stays"
     assert exported["kept"]["image"]

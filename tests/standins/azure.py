@@ -229,11 +229,27 @@ ENCRYPTION = arm(
     used="OperationNotAllowed",
 )
 
+
+def _image_check(ask: Ask) -> None:
+    for path in at(ask.inputs, "sourceVirtualMachine.id"):
+        machine = find(ask, "VirtualMachine", path)
+        if ask.id:
+            continue
+        if machine is None:
+            raise refuse(400, "InvalidResourceReference", f"Resource {path} was not found.")
+        if not machine.get("generalized"):
+            text = f"The VM {path} must be generalized before an image is made of it."
+            raise refuse(409, "OperationNotAllowed", text)
+        if ask.inputs.get("hyperVGeneration", "V1") != "V2":
+            raise refuse(400, "InvalidParameter", "The image's Hyper-V generation is not that of its source.")
+
+
 IMAGE = arm(
     "Image",
     "Microsoft.Compute/images",
     "imageName",
-    refers={"sourceVirtualMachine.id": "VirtualMachine"},
+    replaces=("sourceVirtualMachine", "hyperVGeneration"),
+    check=_image_check,
 )
 
 GALLERY = arm(

@@ -35,7 +35,8 @@ def machine(path: str, one: Mapping[str, Any], view: bool = False) -> dict[str, 
     properties.get("osProfile", {}).pop("customData", None)
     if view:
         properties["instanceView"] = {
-            "statuses": [{"code": "ProvisioningState/succeeded"}, {"code": power(one), "level": "Info"}]
+            "hyperVGeneration": "V2",
+            "statuses": [{"code": "ProvisioningState/succeeded"}, {"code": power(one), "level": "Info"}],
         }
     found = {
         "id": path,
@@ -198,6 +199,13 @@ def told(request: Request) -> Answer:
         return Answer(
             202, None, {"Location": f"http://{host}/subscriptions/{sub}/ran{path}", "Retry-After": "0"}
         )
+    if verb == "generalize":
+        if one["outputs"].get("power", "running") not in ("stopped", "deallocated"):
+            return error(409, "OperationNotAllowed", "The VM must be stopped before it is generalized.")
+        request.store.put(CLOUD_NAME, "VirtualMachine", path, {**one, "generalized": True})
+        return Answer(200)
+    if verb in ("start", "restart") and one.get("generalized"):
+        return error(409, "OperationNotAllowed", "A generalized VM cannot be started.")
     if verb not in POWER:
         return error(404, "NotFound", f"no action {verb}")
     one["outputs"]["power"] = POWER[verb]

@@ -31,6 +31,7 @@ KINDS = {
     },
     "azure": {
         "authorization.RoleAssignment": "Microsoft.Authorization/roleAssignments",
+        "compute.Image": "Microsoft.Compute/images",
         "compute.ProximityPlacementGroup": "Microsoft.Compute/proximityPlacementGroups",
         "compute.VirtualMachine": "Microsoft.Compute/virtualMachines",
         "keyvault.Vault": "Microsoft.KeyVault/vaults",
@@ -86,6 +87,7 @@ ASKED = {
     },
     "azure": {
         "/simulateEviction": "Microsoft.Compute/virtualMachines/simulateEviction/action",
+        '"generalize")': "Microsoft.Compute/virtualMachines/generalize/action",
         "/runCommand": "Microsoft.Compute/virtualMachines/runCommand/action",
         "/resources": "Microsoft.Resources/subscriptions/resourceGroups/resources/read",
         "/providers/Microsoft.KeyVault/vaults": "Microsoft.KeyVault/vaults/read",
