@@ -48,6 +48,8 @@ _BANDWIDTH = Source("Azure bandwidth pricing", "2026-10")
 _AZURE_DISK = Source("Azure managed disks pricing", "2026-10")
 _BLOB = Source("Azure Blob Storage pricing", "2026-10")
 _AZURE_IP = Source("Azure public IP address pricing", "2026-10")
+_SECRETS = Source("AWS Secrets Manager pricing", "2026-10")
+_GCP_SECRETS = Source("Google Secret Manager pricing: active versions", "2026-10")
 _OCI = Source("Oracle Cloud price list", "2026-10")
 _IBM = Source("IBM Cloud VPC pricing", "2026-10")
 _DO = Source("DigitalOcean pricing", "2026-10")
@@ -178,12 +180,12 @@ class Tier(NamedTuple):
     what: str
 
 
-_EBS_IOPS, _EBS_MB_S = 0.005, 0.04
+EBS_IOPS, EBS_MB_S = 0.005, 0.04
 """gp3: USD per month and IOPS above 3,000, and per MB/s above 125."""
 
 
 def _gp3(iops: int, mb_s: int) -> Tier:
-    fixed = (iops - 3000) * _EBS_IOPS + (mb_s - 125) * _EBS_MB_S
+    fixed = (iops - 3000) * EBS_IOPS + (mb_s - 125) * EBS_MB_S
     return Tier(DISK["aws"], round(fixed, 6), f"gp3, {iops:,} IOPS, {mb_s:,} MB/s")
 
 
@@ -225,6 +227,10 @@ OBJECTS: Final[Mapping[str, Rate]] = {
 _ADDRESS = {"aws": (0.005, _VPC), "gcp": (0.005, _GCP_NET), "azure": (0.005, _AZURE_IP)}
 ADDRESS: Final[Mapping[str, float]] = {cloud: price for cloud, (price, _) in _ADDRESS.items()}
 """A public IPv4 address of a node, USD per hour."""
+
+_SECRET = {"aws": (0.40, _SECRETS), "gcp": (0.06, _GCP_SECRETS)}
+SECRET: Final[Mapping[str, float]] = {cloud: price for cloud, (price, _) in _SECRET.items()}
+"""One secret that is kept, USD per month; elsewhere only requests are paid for."""
 
 
 def tiered(gb: float, tiers: Tiers, used_gb: float = 0.0) -> float:
@@ -362,14 +368,17 @@ def listed() -> tuple[Listed, ...]:
             for name, one in tiers.items()
         ]
     rows += [
-        Listed("gp3 above 3,000 IOPS", "aws", _EBS_IOPS, _EBS_IOPS, "IOPS and month", _EBS),
-        Listed("gp3 above 125 MB/s", "aws", _EBS_MB_S, _EBS_MB_S, "MB/s and month", _EBS),
+        Listed("gp3 above 3,000 IOPS", "aws", EBS_IOPS, EBS_IOPS, "IOPS and month", _EBS),
+        Listed("gp3 above 125 MB/s", "aws", EBS_MB_S, EBS_MB_S, "MB/s and month", _EBS),
     ]
     rows += [_span("objects", cloud, (rate,), "GB and month") for cloud, rate in OBJECTS.items()]
     for cloud, asked in REQUESTS.items():
         rows.append(Listed("requests", cloud, asked.read, asked.write, "1,000", asked.source))
     rows += [
         Listed("IPv4", cloud, price, price, "hour", source) for cloud, (price, source) in _ADDRESS.items()
+    ]
+    rows += [
+        Listed("secret", cloud, price, price, "month", source) for cloud, (price, source) in _SECRET.items()
     ]
     return tuple(rows)
 

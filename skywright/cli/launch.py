@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from compiler.problem import Exit, Problems
 from skywright.cli import screen, settings
@@ -131,14 +131,13 @@ def show_plan(entry: Entry, plan: Plan) -> None:
 
 
 def _agreed(values: Values, entry: Entry, plan: Plan, there: Living | None) -> bool:
-    from skywright.cli.preview import operate, say_changes
+    from skywright.cli.preview import say
 
     hourly = screen.money(plan.chosen.hourly)
     if values.yes:
         return True
     if screen.asks():
-        result: dict[str, Any] = operate(entry, plan, there)
-        say_changes(entry, plan, result)
+        say(values, entry, plan, there)
     agreed = screen.confirm("Go ahead?", yes=False, without=f"`{entry.name}` would cost {hourly}/h")
     if not agreed:
         screen.say("nothing was created")

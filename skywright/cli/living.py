@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 CODE = "plan/does-not-fit"
 ENDED = ("SUCCEEDED", "FAILED", "FAILED_SETUP", "CANCELLED")
-SHOWN = 40
-"""Characters of a value that is shown beside its change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,38 +180,11 @@ def say_kept(living: Living, entry: Entry) -> None:
 
 def line(change: Change) -> str:
     """One changed field for people: `cpus: 2 → 4  the nodes are replaced`."""
-    old, new = shown(change)
+    from skywright.review.words import values
+
+    old, new = values(change)
     values = f": {old} → {new}" if old or new else ""
     return f"{change.field}{values}  {change.says}"
-
-
-def shown(change: Change) -> tuple[str, str]:
-    """Old and new value for people; empty where they are long, or nobody's business."""
-    values = (change.old, change.new)
-    if change.hidden or any(isinstance(one, (dict, list)) for one in values):
-        return "", ""
-    texts = [_shown(one) for one in values]
-    if any(len(one) > SHOWN or "\n" in one for one in texts):
-        return "", ""
-    return screen.printable(texts[0]), screen.printable(texts[1])
-
-
-def markdown(living: Living) -> str:
-    """The table of changed fields for a pull request; empty without one."""
-    if not living.changes:
-        return ""
-    text = ["", f"**`{living.data['name']}` lives already**", "", "| field | old | new | what it means |"]
-    text.append("|---|---|---|---|")
-    for change in living.changes:
-        old, new = (one.replace("|", "\\|") for one in shown(change))
-        text.append(f"| {change.field} | {old} | {new} | {change.says} |")
-    return "\n".join(text)
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "nothing" if value is None else str(value)
 
 
 def _machine(spec: StackSpec) -> Any:

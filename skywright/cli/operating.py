@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -22,10 +23,11 @@ def carry_out(
     spec: StackSpec | Foundation,
     env: dict[str, str],
     tell: Callable[[dict[str, Any]], None] = lambda event: None,
+    stopped: threading.Event | None = None,
 ) -> dict[str, Any]:
     """Run it to its end; its result. `tell` is given its events. Raises the operation's Problems.
 
-    Who is interrupted lets it end what it is at.
+    Who is interrupted, or sets `stopped`, lets it end what it is at.
     """
     from stacks import operate
     from stacks.home import home
@@ -38,6 +40,8 @@ def carry_out(
         operate.start(operate.Request(name, kind, spec, env=env), folder)
         while operate.running(folder):
             offset = _tell(operate, folder, offset, tell)
+            if stopped and stopped.is_set():
+                operate.stop(folder)
             time.sleep(POLL_S)
         _tell(operate, folder, offset, tell)
         result = operate.result(folder)

@@ -39,6 +39,9 @@ CHAOS_DOC = """KIND is one of
 CATALOG_DOC = """ls lists the catalogs that are kept here. update asks each vendor for its prices; what cannot be had
 stays as it was. lock writes catalog.lock beside a task: its plans then use just the prices of now."""
 
+PREVIEW_DOC = """Several task files, folders and patterns give one report of many stacks; one that cannot be previewed
+is told in its row. Exit code: that of the worst (2 task, 3 no offer, 4 refused, 5 locked, 6 policy); changes are 0."""
+
 BAKE_DOC = """Both are made by one recipe of one list (docs/clouds/images.md). In a cloud a machine runs it, an image
 is made of the machine, and the machine goes; `bake` again goes on where it was cut off."""
 
@@ -70,7 +73,18 @@ VERBS: tuple[Verb, ...] = (
         "Show what `up` would create, change and cost",
         "preview",
         (ENTRY,),
-        (*LAUNCH_FLAGS, Flag("markdown", "print it as a section of a pull request")),
+        (
+            *LAUNCH_FLAGS,
+            Flag(
+                "format",
+                "how it is printed: for a terminal (default), as the body of a pull request's comment, as data",
+                kind=Kind.TEXT,
+                value="FORMAT",
+                choices=("terminal", "markdown", "json"),
+            ),
+            Flag("markdown", "the same as --format markdown"),
+        ),
+        doc=PREVIEW_DOC,
         later=LATER,
     ),
     Verb(

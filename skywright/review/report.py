@@ -202,8 +202,8 @@ class Row:
     `changes` are all resources of the program, foundations' too where they had to be looked at. `planned` are the same
     as the engine told them: `{urn, name, type, op, forces, inputs, before}` with secrets masked; never shown.
     `foundation` names the stack of the network that this one needs, `fields` are what differs from the task that the
-    living deployment has. `hours` is how long the run is taken to last (`assumed`: nobody said so). With a `problem`
-    there is nothing else but names.
+    living deployment has. `hours` is how long the run is taken to last (`assumed`: nobody said so). `apply` are the
+    words after the program's name that bring it up. With a `problem` there is nothing else but names.
     """
 
     stack: str
@@ -214,6 +214,7 @@ class Row:
     cost: Cost = field(default_factory=Cost)
     hours: float | None = None
     assumed: bool = False
+    apply: str = ""
     foundation: str | None = None
     fields: tuple[FieldChange, ...] = ()
     problem: Problem | None = None
@@ -258,6 +259,7 @@ class Row:
             "cost": self.cost.to_data(),
             "hours": self.hours,
             "hours_assumed": self.assumed,
+            "apply": self.apply or None,
             "foundation": self.foundation,
             "resources": [one.to_data() for one in self.changes],
             "fields": [one.to_data() for one in self.fields],
@@ -280,8 +282,9 @@ class Report:
     commit: str = ""
     catalog: str = ""
     traffic: bool = False
-    command: str = ""
-    """The words after the program's name with which the stacks are brought up: `up train.yaml`."""
+    program: str = "invoke"
+    drop: str = "close this pull request"
+    """How what was previewed is left undone."""
 
     def of(self, status: str) -> tuple[Row, ...]:
         return tuple(row for row in self.rows if row.status == status)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from typing import TYPE_CHECKING
 
 from compiler.words import span
 
 if TYPE_CHECKING:
+    from compiler.change import Change as FieldChange
     from skywright.review.report import Change, Part, Report, Row
 
 MINUS = "−"
@@ -111,3 +114,49 @@ def price(change: Change) -> str:
 def part(one: Part) -> str:
     """`machine $9.83/h`, `disk 500 GB $0.0548/h`."""
     return f"{one.what} {one.rate or f'{money(one.hourly)}/h'}"
+
+
+_STEERING = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb]+"
+)
+"""Characters that steer a terminal or a reader's eye: controls, line ends, marks of direction, invisible ones."""
+
+SHOWN = 40
+"""Characters of a value that is shown beside its change."""
+
+
+def safe(text: str) -> str:
+    """`text` on one line, without what steers terminals, and with letters from right to left kept in their place."""
+    shown = _STEERING.sub(" ", text.encode("utf-8", "replace").decode()).strip()
+    if any(unicodedata.bidirectional(char) in ("R", "AL", "AN") for char in shown):
+        return f"\u2068{shown}\u2069"
+    return shown
+
+
+def columns(text: str) -> int:
+    """How wide a terminal shows it."""
+    return sum(
+        0
+        if unicodedata.combining(char) or unicodedata.category(char) == "Cf"
+        else 2
+        if unicodedata.east_asian_width(char) in "WF"
+        else 1
+        for char in text
+    )
+
+
+def values(change: FieldChange) -> tuple[str, str]:
+    """Old and new value of a field for people; empty where they are long, or nobody's business."""
+    found = (change.old, change.new)
+    if change.hidden or any(isinstance(one, (dict, list, tuple)) for one in found):
+        return "", ""
+    texts = [_value(one) for one in found]
+    if any(len(one) > SHOWN or "\n" in one for one in texts):
+        return "", ""
+    return safe(texts[0]), safe(texts[1])
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "nothing" if value is None else str(value)

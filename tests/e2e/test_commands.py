@@ -78,6 +78,6 @@ def test_up_as_data_tells_the_run(sky: Sky) -> None:
     assert (told["name"], told["run"]["status"], told["run"]["exit_code"]) == ("hello", "SUCCEEDED", 0)
     assert "node 0 of 1" in done.stderr
     preview = sky.json("up", "--dryrun", str(ROOT / "examples" / "two-nodes.yaml"))
-    assert preview["changes"]["create"] >= 2
+    assert preview["stacks"][0]["create"] >= 2
     assert len(sky.nodes()) == 1
     assert not Path(sky.home, "previews", "preview").exists()

@@ -16,7 +16,7 @@ def test_nodes_that_fit_stay_and_others_are_not_replaced_unasked(sky: Sky) -> No
 
     smaller = sky.task("name: one\nresources: {cpus: 0.5, labels: {team: vision}}\nrun: echo second\n")
     preview = sky.json("preview", smaller)
-    assert preview["changes"].get("replace", 0) == 0
+    assert preview["stacks"][0]["replace"] == 0
     assert sky.run("up", smaller).stdout == "second\n"
     assert set(sky.nodes()) == nodes
     assert next(iter(sky.nodes().values()))["labels"] == {"team": "vision"}
@@ -28,7 +28,8 @@ def test_nodes_that_fit_stay_and_others_are_not_replaced_unasked(sky: Sky) -> No
     assert "use_spot: false → true" in refused.stderr
     assert refused.stdout == ""
     assert set(sky.nodes()) == nodes
-    reasons = [reason for step in sky.json("preview", larger)["steps"] for reason in step["reasons"]]
+    (stack,) = sky.json("preview", larger)["stacks"]
+    reasons = [reason for one in stack["resources"] for reason in one["reasons"]]
     assert {"memory", "use_spot"} <= set(reasons)
     assert not {"memory_gb", "market", "deadman_s"} & set(reasons)
 
@@ -75,8 +76,8 @@ def test_the_alternative_that_can_be_had_runs_and_its_nodes_are_met_again(sky: S
     nodes = sky.nodes()
     assert [one["labels"] for one in nodes.values()] == [{"which": "small"}]
     again = sky.json("preview", sky.task(text.replace("echo ran", "echo again")))
-    assert [(one["field"], one["meaning"]) for one in again["fields"]] == [("run", "restarts")]
+    assert [(one["field"], one["meaning"]) for one in again["stacks"][0]["fields"]] == [("run", "restarts")]
     assert sky.run("up", sky.task(text.replace("echo ran", "echo again"))).stdout == "again\n"
     assert set(sky.nodes()) == set(nodes)
     markdown = sky.run("preview", "--markdown", sky.task(text.replace("0.5", "0.6"))).stdout
-    assert "| cpus | 0.5 | 0.6 | the nodes are replaced |" in markdown
+    assert "| `cpus` | `0.5` | `0.6` | the nodes are replaced |" in markdown
