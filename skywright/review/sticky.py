@@ -81,7 +81,9 @@ def length(text: str) -> int:
 def put(host: Host, key: str, text: str) -> Outcome:
     """Make `text` the one comment of `key`. Raises Problems host/..."""
     if length(text) > room(host.largest, key):
-        says = f"the comment has {length(text):,} characters, and {host.name} takes {room(host.largest, key):,}"
+        says = (
+            f"the comment has {length(text):,} characters, and {host.name} takes {room(host.largest, key):,}"
+        )
         raise Problems(
             Problem("host/too-large", says, hint="`preview --format markdown` keeps within the limit")
         )

@@ -181,7 +181,8 @@ jobs:
           BEFORE: ${{{{ github.event.before }}}}
           AFTER: ${{{{ github.sha }}}}
         run: |
-          git diff -z --name-only --diff-filter=AM "$BEFORE" "$AFTER" -- '*.approval.json' >"$RUNNER_TEMP/approvals"
+          git diff -z --name-only --no-renames --diff-filter=AM "$BEFORE" "$AFTER" -- \\
+            '*.approval.json' >"$RUNNER_TEMP/approvals"
           code=0
           while IFS= read -r -d '' approval; do
             skywright up --approved "$approval" --yes </dev/null || code=$?

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from compiler.catalog import clouds
 from skywright.cli.program import main
 from skywright.review import workflows
 from skywright.review.workflows import Facts
+from tests.e2e import job_runner
 
 FILES = tuple(f"{workflows.FOLDER}/skywright-{name}.yml" for name in workflows.NAMES)
 ALL = Facts(("train.yaml", "tasks/*.yaml"), ("aws", "gcp", "azure"), "skywright==1.2.3", watched=("code/**",))
@@ -295,3 +297,101 @@ def test_outside_of_a_repository(
     monkeypatch.chdir(tmp_path)
     assert main(["ci", "github", "--json"]) == 2
     assert json.loads(capfd.readouterr().out)["problems"][0]["code"] == "usage/no-repository"
+
+
+FAKE = """#!/bin/sh
+printf '%s\\n' "$*" >>"$CALLS"
+case "$1" in
+preview) printf '%s' "$SHOWS"; echo 'what went wrong' >&2; exit "${CODE_PREVIEW:-0}" ;;
+drift) echo '1 of 2 stacks'; exit "${CODE_DRIFT:-0}" ;;
+up) case "$3" in *bad*) exit 6 ;; esac ;;
+esac
+"""
+
+
+class Job:
+    """A commit of a repository in which the scripts of a job run, with a program that notes how it is called."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.calls = folder, folder.parent / "calls"
+        programs = folder.parent / "bin"
+        programs.mkdir()
+        (programs / "skywright").write_text(FAKE)
+        (programs / "skywright").chmod(0o755)
+        self.env = {
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "CALLS": str(self.calls),
+            "GITHUB_STEP_SUMMARY": str(folder.parent / "summary"),
+        }
+        self.commit("first")
+
+    def commit(self, name: str) -> str:
+        who = ["-c", "user.name=ann", "-c", "user.email=ann@acme.example"]
+        subprocess.run(["git", "add", "-A"], cwd=self.folder, check=True)
+        subprocess.run(
+            ["git", *who, "commit", "-q", "--allow-empty", "-m", name], cwd=self.folder, check=True
+        )
+        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=self.folder, check=True, capture_output=True)
+        return found.stdout.decode().strip()
+
+    def run(
+        self, name: str, facts: Facts = LOCAL, known: dict[str, str] | None = None, **env: str
+    ) -> tuple[int, str]:
+        workflow, _, one = name.partition("/")
+        path = self.folder.parent / "workflow.yml"
+        path.write_text(workflows.render(facts)[f"{workflows.FOLDER}/skywright-{workflow}.yml"])
+        self.calls.write_text("")
+        return job_runner.job(path, one, known or {}, self.folder, {**self.env, **env})
+
+    def called(self) -> list[str]:
+        return self.calls.read_text().splitlines()
+
+
+@pytest.fixture
+def in_job(repository: Path) -> Job:
+    return Job(repository)
+
+
+def test_the_script_of_a_preview_names_the_tasks_and_ends_as_the_preview_did(in_job: Job) -> None:
+    (in_job.folder / "tasks" / "deep").mkdir(parents=True)
+    for name in ("tasks/b c.yaml", "tasks/a.yaml", "tasks/deep/no.yaml", "other.yaml"):
+        (in_job.folder / name).write_text(TASK)
+    in_job.commit("tasks")
+    text = in_job.folder.parent / "runner" / "preview.md"
+    assert in_job.run("preview/preview", ALL, SHOWS="### fine")[0] == 0
+    assert in_job.called() == [
+        "preview tasks/a.yaml tasks/b c.yaml train.yaml --format markdown",
+        f"comment {text} --summary",
+    ]
+    assert text.read_text() == "### fine"
+    assert in_job.run("preview/preview", ALL, SHOWS="### denied", CODE_PREVIEW="6")[0] == 6
+    assert len(in_job.called()) == 2
+    code, _ = in_job.run("preview/preview", ALL, CODE_PREVIEW="4")
+    assert (code, len(in_job.called())) == (4, 2)
+    assert "    what went wrong" in text.read_text()
+    assert in_job.run("preview/preview", LOCAL)[0] == 0
+    assert in_job.called() == [f"comment {text} --summary"]
+    assert "no task files" in text.read_text()
+
+
+def test_the_script_of_an_apply_takes_what_the_merge_brought(in_job: Job) -> None:
+    (in_job.folder / "old.approval.json").write_text("{}")
+    (in_job.folder / "gone.approval.json").write_text("{}")
+    before = in_job.commit("before")
+    (in_job.folder / "gone.approval.json").unlink()
+    for name in ("new one.approval.json", "a.bad.approval.json", "notes.json"):
+        (in_job.folder / name).write_text("{}")
+    after = in_job.commit("after")
+    known = {"github.event.before": before, "github.sha": after}
+    assert in_job.run("apply/apply", known=known) == (6, "")
+    assert in_job.called() == [
+        "up --approved a.bad.approval.json --yes",
+        "up --approved new one.approval.json --yes",
+    ]
+
+
+@pytest.mark.parametrize(("drift", "code"), [("0", 0), ("7", 0), ("4", 4)])
+def test_the_script_of_drift_hands_on_that_there_is_some(in_job: Job, drift: str, code: int) -> None:
+    assert in_job.run("drift/drift", CODE_DRIFT=drift)[0] == code
+    assert (in_job.folder.parent / "summary").read_text() == "    1 of 2 stacks\n"
+    assert in_job.run("drift/told")[0] == 7
