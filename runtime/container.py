@@ -131,7 +131,7 @@ def mounts(run: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[tuple[st
     """What of the node is seen inside, under the same names: working directory, files, checkpoint, notes."""
     home = manifest["home"]
     places = {os.path.join(home, "sky_workdir"), os.path.join(manifest["state"], "runs")}
-    places.update(target(entry["target"], home) for entry in run["files"])
+    places.update(target(entry["target"], home) for entry in (*run["files"], *run.get("buckets", ())))
     if run["checkpoint"]:
         places.add(target(run["checkpoint"], home))
         places.add(manifest.get("kept") or target(run["checkpoint"], home))

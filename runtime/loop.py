@@ -25,6 +25,7 @@ from runtime.machine import Do, Ended, Fetched, Flushed, Leave, Lost, Notice, Sa
 from runtime.probe import Probe
 from runtime.progress import last_progress
 from runtime.ship import Shipper
+from runtime.supplies import Supplies
 
 MARGIN_S = 2.0
 """Time kept back before the node goes, for the last bytes and words."""
@@ -41,6 +42,7 @@ class Agent:
         self.folder = manifest["state"]
         self.attempts = Attempts(self.folder, manifest["node"])
         self.boot_id = boot_id()
+        self.supplies = Supplies(manifest, self.boot_id, self.post, self._living)
         self.journal = Journal(os.path.join(self.folder, "journal"))
         self.deadman = Deadman(os.path.join(self.folder, "heard"), manifest["deadman_s"])
         self.state = State.from_data(self.journal.state) if self.journal.state else State()
@@ -105,12 +107,15 @@ class Agent:
             self.progress = None
         if (state.key, state.phase) != (self.state.key, self.state.phase):
             self.awaited = None
+        over = self.state.live and not state.live
         self.state = state
         if said:
             self.sync.kick()
         for effect in effects:
             if isinstance(effect, Do):
                 getattr(self, f"_do_{effect.what}")(effect)
+        if over and not self.state.live:
+            self.supplies.release()
 
     def _filled(self, said: Say) -> dict[str, Any]:
         """A phase event with the sizes of the logs of the parts that ended."""
@@ -163,6 +168,8 @@ class Agent:
                 self.shipper.finish((run, attempt, part), size)
         boot = {"kind": "boot", "boot_id": self.boot_id, "reboot": rebooted}
         contents.tell(self.manifest)
+        self.supplies.keep()
+        self.supplies.release(self.state.key if self.state.live and not rebooted else None)
         self._apply(*machine.resume(self.state, rebooted), first=boot)
 
     # --- what others report
@@ -187,7 +194,7 @@ class Agent:
             self.run = run
         self.step(event)
         if not self.state.live:
-            self._discard(run["id"] if run else 0)
+            self.supplies.discard(run["id"] if run else 0)
         if self.awaited and self._knows():
             effect, self.awaited = self.awaited, None
             self._apply(self.state, [effect])
@@ -225,16 +232,12 @@ class Agent:
             self.awaited = effect
             return
 
-        def work() -> None:
-            error: Optional[str] = None
-            try:
-                with _FETCHING:
-                    mounts.prepare(run, self.manifest, self.carrier.fetch, lambda: self.state.key != key)
-            except (mounts.Misfit, OSError) as problem:
-                error = str(problem)
-            self.post(lambda: self.step(Fetched(*key, error)))
-
-        threading.Thread(target=work, daemon=True, name="fetch").start()
+        self.supplies.bring(
+            run,
+            self.carrier.fetch,
+            lambda: self.state.key != key or not self.state.live,
+            lambda error: self.step(Fetched(*key, error)),
+        )
 
     def _do_start(self, effect: Do) -> None:
         place = self._place(effect.part)
@@ -277,12 +280,14 @@ class Agent:
     def _do_stop(self, effect: Do) -> None:
         if self.shim is None:
             self.awaited = None
-            self.step(Ended(*self.state.key, effect.part, {}))
+            if not self.supplies.hurry(effect.now, self.state.by):
+                self.step(Ended(*self.state.key, effect.part, {}))
             return
         left = self.state.by - now() if self.state.by is not None else None
         grace = self.state.wanted.grace_s if self.state.wanted else 10.0
         if self.state.stopping == "preempted":
             grace = max(0.0, left - MARGIN_S) if left is not None else grace
+            grace = grace / 2 if self.supplies.cached(self.state.key) else grace  # the rest is for uploads
             self.attempts.notify(self.state.key, grace)
         moment = now() + (0.0 if effect.now else grace)
         self.kill_at = moment if self.kill_at is None else min(moment, self.kill_at)
@@ -291,18 +296,8 @@ class Agent:
         else:
             phases.stop(self.shim)
 
-    def _discard(self, keep: int) -> None:
-        """Remove containers of runs that are over; one of which control wants another attempt has its setup in it."""
-
-        def work() -> None:
-            with _FETCHING:
-                mounts.discard(self.manifest, keep)
-
-        if os.path.isdir(os.path.join(self.folder, "containers")):
-            threading.Thread(target=work, daemon=True, name="discard").start()
-
     def _do_exit(self, _: Do) -> None:
-        mounts.discard(self.manifest)
+        self.supplies.leave()
         self.exit = 0
 
     # --- the process of a part
@@ -339,7 +334,8 @@ class Agent:
             return
         phases.sweep(place)
         self._finish_log(part)
-        self.step(Ended(*self.state.key, part, {}, LOST_SHIM % (shim.killed_by or "signal unknown")))
+        why = LOST_SHIM % (shim.killed_by or "signal unknown")
+        self.supplies.upload(Ended(*self.state.key, part, {}, why), self.step)
 
     def _ended(self, part: str, record: dict[str, Any]) -> None:
         self._look_at_progress()
@@ -348,7 +344,7 @@ class Agent:
             self.attempts.keep_exports(self.state.key)
         names = ("exit_code", "signal", "oom", "peak_memory_bytes", "dropped_bytes")
         facts = {name: record[name] for name in names if name != "dropped_bytes" or record[name]}
-        self.step(Ended(*self.state.key, part, facts, record["error"] or None))
+        self.supplies.upload(Ended(*self.state.key, part, facts, record["error"] or None), self.step)
 
     def _finish_log(self, part: str) -> None:
         self.shipper.finish((*self.state.key, part), self._place(part).log_size)
@@ -378,11 +374,11 @@ class Agent:
     def _knows(self) -> bool:
         return self.run is not None and _key(self.run) == self.state.key
 
+    def _living(self) -> Optional[dict[str, Any]]:
+        return self.run if self.state.live and self._knows() else None
+
     def _place(self, part: str) -> Place:
         return self.attempts.place(self.state.key, part)
-
-
-_FETCHING = threading.Lock()
 
 
 def _key(run: dict[str, Any]) -> tuple[int, int]:

@@ -32,7 +32,7 @@ def wanted(run: dict[str, Any]) -> Wanted:
     return Wanted(
         run=run["id"],
         attempt=run["attempt"],
-        fetch=bool(run["files"] or run["checkpoint"] or run.get("container")),
+        fetch=bool(run["files"] or run["checkpoint"] or run.get("container") or run.get("buckets")),
         setup=run["setup"] is not None,
         script=run["script"] is not None,
         go=run["go"] == "run",

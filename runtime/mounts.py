@@ -33,7 +33,8 @@ class Misfit(Exception):
 def prepare(
     run: Mapping[str, Any], manifest: Mapping[str, Any], fetch: Fetch, cancelled: Callable[[], bool]
 ) -> None:
-    """Everything `run` needs on disk. `fetch(digest, into)` passes a blob on in pieces. Raises Misfit, OSError."""
+    """Files and checkpoint folder of `run` on disk. `fetch(digest, into)` passes a blob on in pieces. Raises Misfit,
+    OSError."""
     notes = os.path.join(manifest["state"], "files")
     os.makedirs(notes, mode=0o700, exist_ok=True)
     for entry in run["files"]:
@@ -57,8 +58,6 @@ def prepare(
         os.unlink(archive)
     if run["checkpoint"]:
         link_checkpoint(target(run["checkpoint"], manifest["home"]), manifest.get("kept"))
-    if run.get("container"):
-        _contain(run, manifest, cancelled)
 
 
 def inside(run: Mapping[str, Any], manifest: Mapping[str, Any]) -> Optional[Inside]:
@@ -111,7 +110,7 @@ def link_checkpoint(place: str, kept: Optional[str]) -> None:
     os.symlink(kept, place)
 
 
-def _contain(run: Mapping[str, Any], manifest: Mapping[str, Any], cancelled: Callable[[], bool]) -> None:
+def contain(run: Mapping[str, Any], manifest: Mapping[str, Any], cancelled: Callable[[], bool]) -> None:
     """Have the image here and the run's container up; one that is up is left alone. Takes minutes. Raises Misfit."""
     engine = container.find(os.environ)
     install = container.get() if engine is None and os.getuid() == 0 and "isolation" not in manifest else None

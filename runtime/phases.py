@@ -15,6 +15,7 @@ from runtime import cgroup, redact
 from runtime.attempts import Place
 from runtime.container import Inside
 from runtime.paths import target
+from runtime.rclone import SECRETS
 from runtime.shim import EXPORTS_FD
 
 LONGEST = 131072
@@ -80,7 +81,7 @@ class Shim:
                 if os.WIFSIGNALED(status):
                     self.killed_by = signal.Signals(os.WTERMSIG(status)).name
                 return True
-        return _start_ticks(self.pid) != self.start
+        return start_ticks(self.pid) != self.start
 
     def signal(self, number: int) -> None:
         if not self.ended():
@@ -143,7 +144,7 @@ def start(
             env={},
             start_new_session=True,
         )
-    shim = Shim(process.pid, _start_ticks(process.pid))
+    shim = Shim(process.pid, start_ticks(process.pid))
     with contextlib.suppress(OSError):
         assert process.stdin is not None
         process.stdin.write(b"\0\0".join((_packed(environment), _packed(secrets), b"end")))
@@ -181,7 +182,8 @@ def environment(
     """The job's whole environment. `exports` are those of the last setup, `own` whether it was this attempt's; in a
     container `image`, its own environment, takes the place of the machine's."""
     home = manifest["home"]
-    given = {**run["envs"], **run["secrets"]}
+    own_secrets = {name: value for name, value in run["secrets"].items() if not name.startswith(SECRETS)}
+    given = {**run["envs"], **own_secrets}
     values = {
         name: value
         for name, value in os.environ.items()
@@ -268,7 +270,7 @@ def _spool(folder: str) -> int:
     return min(8 << 30, free // 2)
 
 
-def _start_ticks(pid: int) -> int:
+def start_ticks(pid: int) -> int:
     """When the process started, in ticks since boot; -1 when it is gone or a zombie."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:

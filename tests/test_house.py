@@ -92,10 +92,10 @@ def test_importing_a_cloud_or_asking_for_operations_imports_no_pulumi() -> None:
     assert done.stdout == "False\n"
 
 
-def test_on_a_node_only_three_files_start_processes() -> None:
+def test_on_a_node_only_four_files_start_processes() -> None:
     starting = re.compile(r"subprocess\.|os\.(?:fork|exec\w*|posix_spawn\w*|spawn\w*|system|popen)\(")
     guilty = {path.name for path in (ROOT / "runtime").glob("*.py") if starting.search(path.read_text())}
-    assert guilty <= {"shim.py", "phases.py", "mounts.py"}
+    assert guilty <= {"shim.py", "phases.py", "mounts.py", "buckets.py"}
 
 
 def test_the_agent_needs_nothing_but_python_3_9() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.components import azurite, fakegcs, kine, kubernetes, kwok
+from tests.components import azurite, fakegcs, kine, kubernetes, kwok, rclone
 from tests.components.building import Component
 
 COMPONENTS: dict[str, Callable[[], Component]] = {
@@ -13,4 +13,5 @@ COMPONENTS: dict[str, Callable[[], Component]] = {
     "kine": kine.component,
     "fakegcs": fakegcs.component,
     "azurite": azurite.component,
+    "rclone": rclone.component,
 }

@@ -1,0 +1,178 @@
+"""Buckets of a run, by the real rclone against an emulated S3: copied, mounted, kept mounted, uploaded, taken off."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.agent import stores
+from tests.components import rclone
+from tests.components.building import Missing, ensure
+from tests.conftest import need
+
+CANARY = "canary-5c1f7d-of-a-key"
+
+
+@pytest.fixture(scope="module")
+def programs() -> Path:
+    why = ""
+    try:
+        return ensure(rclone.component()) / "bin"
+    except Missing as error:
+        why = str(error)
+    need(False, f"rclone and fuse3 ({why})")
+    raise AssertionError
+
+
+@pytest.fixture
+def s3(emulators: Callable[[str], stores.Emulator]) -> Iterator[Any]:
+    """A client of the emulator, with its address as `url`."""
+    import boto3
+
+    emulator = emulators("s3")
+    client = boto3.client(
+        "s3",
+        region_name="us-east-1",
+        endpoint_url=emulator.url,
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+    )
+    for name, text in {"in/a.txt": "one", "in/deep/b.txt": "two"}.items():
+        client.put_object(Bucket=stores.BUCKET, Key=name, Body=text.encode())
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def ready(node: Any, programs: Path) -> Any:
+    node.environment["PATH"] = f"{programs}{os.pathsep}{os.environ['PATH']}"
+    return node
+
+
+def bucket(target: str, mode: str, path: str, name: str = stores.BUCKET, **more: Any) -> dict[str, Any]:
+    base = {"target": target, "uri": f"s3://{name}/{path}", "store": "S3", "bucket": name, "path": path}
+    return {**base, "mode": mode, "read_only": False, "options": {}, **more}
+
+
+def secrets(s3: Any) -> dict[str, str]:
+    said = {"access_key_id": "testing", "secret_access_key": CANARY, "endpoint": s3.meta.endpoint_url}
+    return {"SKYWRIGHT_BUCKETS_S3": json.dumps(said)}
+
+
+def has_mounts(node: Any) -> bool:
+    return str(node.folder) in Path("/proc/self/mountinfo").read_text()
+
+
+def body(s3: Any, key: str) -> str | None:
+    try:
+        return str(s3.get_object(Bucket=stores.BUCKET, Key=key)["Body"].read().decode())
+    except s3.exceptions.NoSuchKey:
+        return None
+
+
+def test_a_run_reads_and_writes_its_buckets_while_agent_and_mount_are_killed(
+    ready: Any, control: Any, kit: Any, s3: Any
+) -> None:
+    need(Path("/dev/fuse").exists() and os.geteuid() == 0, "/dev/fuse, and root")
+    script = """
+      cat ~/copied/deep/b.txt ~/one.txt ~/mounted/a.txt; echo
+      echo straight > ~/mounted/straight.txt
+      env | grep -c SKYWRIGHT_BUCKETS
+      touch ~/begun
+      until [ -e ~/go ]; do sleep 0.05; done
+      until cat ~/mounted/a.txt 2>/dev/null; do sleep 0.05; done; echo
+      for n in 1 2 3; do head -c 300000 /dev/zero > ~/cached/$n.bin; done
+      echo last > ~/cached/last.txt
+    """
+    buckets = [
+        bucket("~/copied", "COPY", "in"),
+        bucket("~/one.txt", "COPY", "in/a.txt"),
+        bucket("~/mounted", "MOUNT", "in"),
+        bucket("~/cached", "MOUNT_CACHED", "out"),
+    ]
+    ready.start()
+    control.want(kit.order(script, setup="cat ~/mounted/deep/b.txt", buckets=buckets, secrets=secrets(s3)))
+    kit.until(lambda: (ready.home / "begun").exists(), "the run to begin")
+    ready.kill()
+    (record,) = [
+        data
+        for path in ready.state.glob("buckets/*/mount.json")
+        if (data := json.loads(path.read_text()))["place"].endswith("/mounted")
+    ]
+    os.kill(record["pid"], signal.SIGKILL)
+    ready.start()
+    (ready.home / "go").touch()
+    end = control.ended()
+    assert end["phase"] == "succeeded", end
+    assert end["uploads"]["files_left"] == 0
+    assert control.whole_log(phase="setup") == b"two"
+    assert control.whole_log().decode().split() == ["twooneone", "0", "one"]
+    assert body(s3, "in/straight.txt") == "straight\n"
+    assert body(s3, "out/last.txt") == "last\n"
+    sizes = {n: s3.head_object(Bucket=stores.BUCKET, Key=f"out/{n}.bin")["ContentLength"] for n in (1, 2, 3)}
+    assert set(sizes.values()) == {300000}
+    kit.until(lambda: not has_mounts(ready) and not ready.processes(), "the mounts to be gone")
+    assert not (ready.home / "mounted").exists()
+    assert not list((ready.state / "buckets").glob("*/*"))
+    for path in ready.folder.rglob("*"):
+        assert not path.is_file() or CANARY.encode() not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"name": "no-such-bucket"}, "bucket s3://no-such-bucket/in cannot be read: there is no such bucket"),
+        ({"target": "~/taken"}, "cannot be mounted on ~/taken: it is not empty"),
+    ],
+)
+def test_a_bucket_that_cannot_be_used_is_named(
+    ready: Any, control: Any, kit: Any, s3: Any, wrong: dict[str, str], says: str
+) -> None:
+    (ready.home / "taken").mkdir()
+    (ready.home / "taken" / "mine").touch()
+    asked = {"target": "~/data", "mode": "MOUNT", "path": "in", **wrong}
+    ready.start()
+    control.want(kit.order("true", buckets=[bucket(**asked)], secrets=secrets(s3)))
+    end = control.ended()
+    assert end["phase"] == "failed"
+    assert says in end["message"]
+    assert "fetch: bucket s3://" in end["message"]
+    assert not has_mounts(ready)
+
+
+def test_a_node_without_rclone_says_how_to_get_it(node: Any, control: Any, kit: Any, tmp_path: Path) -> None:
+    (tmp_path / "bare").mkdir()
+    node.environment["PATH"] = str(tmp_path / "bare")
+    node.start()
+    control.want(kit.order("true", buckets=[bucket("~/data", "COPY", "in")]))
+    assert "apt install rclone" in control.ended()["message"]
+
+
+def test_where_nothing_can_be_mounted_copying_is_named(ready: Any, control: Any, kit: Any, s3: Any) -> None:
+    ready.start(isolation="directory")
+    control.want(kit.order("true", buckets=[bucket("~/data", "MOUNT", "in")], secrets=secrets(s3)))
+    assert "`mode: COPY` works without" in control.ended()["message"]
+
+
+def test_a_notice_leaves_time_for_uploads(ready: Any, control: Any, kit: Any, s3: Any) -> None:
+    need(Path("/dev/fuse").exists() and os.geteuid() == 0, "/dev/fuse, and root")
+    script = (
+        "trap 'echo saved > ~/cached/saved.txt; exit 0' TERM; touch ~/begun; while :; do sleep 0.05; done"
+    )
+    buckets = [bucket("~/cached", "MOUNT_CACHED", "spot")]
+    ready.start()
+    order = kit.order(script, buckets=buckets, secrets=secrets(s3))
+    control.want(order)
+    kit.until(lambda: (ready.home / "begun").exists(), "the run to begin")
+    control.want(order, drain=True)
+    end = control.ended()
+    assert end["phase"] == "preempted"
+    assert end["uploads"]["files_left"] == 0
+    assert body(s3, "spot/saved.txt") == "saved\n"
+    kit.until(lambda: not has_mounts(ready), "the mounts to be gone")
