@@ -180,9 +180,9 @@ def say_kept(living: Living, entry: Entry) -> None:
 
 def line(change: Change) -> str:
     """One changed field for people: `cpus: 2 → 4  the nodes are replaced`."""
-    from skywright.review.words import values
+    from skywright.review import words
 
-    old, new = values(change)
+    old, new = words.values(change)
     values = f": {old} → {new}" if old or new else ""
     return f"{change.field}{values}  {change.says}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from compiler.offer import Market, Offer
+from compiler.offer import Offer
 from compiler.plan import Placement, Plan
 from skywright.review import rows, terminal
 
@@ -13,7 +13,7 @@ from skywright.review import rows, terminal
 def test_a_real_preview_becomes_a_report(desk):
     spec = desk.spec(2)
     result = desk.well("preview", spec)
-    offer = Offer("local", None, None, spec.instance_type, Market.ON_DEMAND, 0.5, 1, 1)
+    offer = Offer("local", spec.region, None, spec.instance_type, spec.market, 0.5, 1, 1)
     plan = Plan(spec.deployment, 1, (), (Placement(offer, 2, 1.0),), (), (), None)
     report = rows.report([rows.rows(result, spec, plan, name=spec.deployment)])
     (row,) = report.rows
