@@ -76,9 +76,7 @@ class Calls:
             seen.add(following)
             answer = self.get(following)
             if not isinstance(answer.data, list):
-                raise Problems(
-                    Problem("host/no-answer", f"{self._host} answered with something that is no list")
-                )
+                raise Problems(strange(self._host, "list"))
             yield from answer.data
             following = answer.following
             if following in seen:
@@ -180,9 +178,7 @@ class Calls:
         except ValueError:
             data = None
             if status < 300:
-                says = f"{self._host} answered with something that is no data"
-                hint = "is the address that of the host's API?"
-                raise Problems(Problem("host/no-answer", says, hint=hint)) from None
+                raise Problems(strange(self._host, "data")) from None
         if status < 300:
             return Answer(status, data, self._following(address, headers))
         raise Problems(self._refused(method, status, data))
@@ -235,6 +231,12 @@ REFUSALS = {
     410: ("host/not-found", "the pull request, or all commenting on it, is gone"),
     422: ("host/not-valid", "the host takes no such comment: see what it says"),
 }
+
+
+def strange(host: str, what: str) -> Problem:
+    """An answer in another shape than the host documents."""
+    hint = "is the address that of the host's API?"
+    return Problem("host/no-answer", f"{host} answered with something that is no {what}", hint=hint)
 
 
 def unanswered(host: str, why: str, times: int) -> Problem:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from compiler.problem import Problem, Problems
-from skywright.review.calls import Calls
+from skywright.review.calls import Calls, strange
 from skywright.review.sticky import Comment
 
 LARGEST = 65_536
@@ -31,10 +31,14 @@ class GitHub:
     def me(self) -> str:
         """The login of the token's owner. A job's own token may not ask for its user, but GraphQL names it."""
         try:
-            return str(self.calls.get("/user").data["login"])
+            login = (self.calls.get("/user").data or {}).get("login")
+            return str(login) if login else self._viewer()
         except Problems as refused:
             if refused.problems[0].code not in ("host/forbidden", "host/not-found"):
                 raise
+            return self._viewer()
+
+    def _viewer(self) -> str:
         answer = self.calls.send("POST", self._graphql(), {"query": "{ viewer { login } }"}).data
         viewer = ((answer or {}).get("data") or {}).get("viewer") or {}
         if "login" not in viewer:
@@ -60,10 +64,10 @@ class GitHub:
 
 
 def _comment(data: Any) -> Comment:
-    user = data.get("user") or {}
-    return Comment(
-        int(data["id"]),
-        str(user.get("login", "")),
-        str(data.get("body") or ""),
-        str(data.get("html_url", "")),
-    )
+    try:
+        author = (data.get("user") or {}).get("login", "")
+        return Comment(
+            int(data["id"]), str(author), str(data.get("body") or ""), str(data.get("html_url", ""))
+        )
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise Problems(strange("GitHub", "comment")) from None

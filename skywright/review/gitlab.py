@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from skywright.review.calls import Calls
+from compiler.problem import Problems
+from skywright.review.calls import Calls, strange
 from skywright.review.sticky import Comment
 
 LARGEST = 1_000_000
@@ -31,7 +32,10 @@ class GitLab:
         return (self._comment(one) for one in self.calls.pages(f"{self._notes}?per_page=100&sort=asc"))
 
     def me(self) -> str:
-        return str(self.calls.get("/user").data["username"])
+        name = (self.calls.get("/user").data or {}).get("username")
+        if not name:
+            raise Problems(strange("GitLab", "user"))
+        return str(name)
 
     def post(self, body: str) -> Comment:
         return self._comment(self.calls.send("POST", self._notes, {"body": body}, once=True).data)
@@ -44,5 +48,8 @@ class GitLab:
         return self.calls.there("DELETE", f"{self._notes}/{id}") is not None
 
     def _comment(self, data: Any) -> Comment:
-        author = data.get("author") or {}
-        return Comment(int(data["id"]), str(author.get("username", "")), str(data.get("body") or ""), "")
+        try:
+            author = (data.get("author") or {}).get("username", "")
+            return Comment(int(data["id"]), str(author), str(data.get("body") or ""), "")
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise Problems(strange("GitLab", "comment")) from None

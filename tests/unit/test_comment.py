@@ -292,9 +292,16 @@ def test_a_renamed_repository_is_found_and_another_host_sees_no_token(host: Host
 
 
 def test_an_address_that_is_no_api_is_said(host: Host, ours: GitHub) -> None:
-    host.trouble = [answers(200, {"login": "page"})]
-    with pytest.raises(Problems, match="no list"):
-        sticky.put(ours, "preview", "text")
+    for trouble, says in (
+        ([answers(200, {"login": "page"})], "no list"),
+        ([answers(200, [{"name": "release"}])], "no comment"),
+        ([answers(200, ["word"])], "no comment"),
+        ([None, answers(201)], "no comment"),
+    ):
+        host.trouble = list(trouble)
+        with pytest.raises(Problems, match=says) as wrong:
+            sticky.put(ours, "preview", "text")
+        assert code(wrong) == "host/no-answer"
 
 
 def test_gitlab_keeps_the_same_promises(waits: list[float]) -> None:
