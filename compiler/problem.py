@@ -35,11 +35,13 @@ STAGE_EXIT = {
     "plan": Exit.NO_OFFER,
     "engine": Exit.REFUSED,
     "cloud": Exit.REFUSED,
+    "eject": Exit.REFUSED,
     "control": Exit.REFUSED,
     "host": Exit.REFUSED,
     "machine": Exit.REFUSED,
     "lock": Exit.LOCKED,
     "policy": Exit.POLICY,
+    "approval": Exit.POLICY,
     "expectation": Exit.EXPECTATION,
     "run": Exit.NO_SUCH_RUN,
 }

@@ -20,6 +20,7 @@ from compiler.problem import Problem, Problems
 from compiler.spec import Foundation, StackSpec
 from stacks import home, network, process, program, refusal
 from stacks.backend import Backend
+from stacks.eject.recording import Recording
 from stacks.process import Identity
 from stacks.refusal import Died, Refused
 from stacks.state import State
@@ -68,6 +69,8 @@ class Session:
         self._stopped = threading.Event()
         self.network_coming = False
         """Is the network that the program looks up only about to be made? For a first preview."""
+        self.recording: Recording | None = None
+        """Filled by what the program registers."""
         self._stack = f"organization/{spec.project}/{spec.stack}"
         if backend.url.startswith(("http://", "https://")):
             self._stack = spec.stack  # belongs to whoever is logged in there
@@ -174,6 +177,8 @@ class Session:
 
         def declare() -> None:
             try:
+                if self.recording:
+                    self.recording.listen()
                 with network.coming() if self.network_coming else contextlib.nullcontext():
                     program.declare(spec)
             except BaseException as error:

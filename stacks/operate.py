@@ -35,8 +35,8 @@ class Request:
 
     `lost` are ids of nodes known to be gone: `up` replaces what the state still shows of them. `env` holds
     the user's PULUMI_* variables, which win over our defaults, and those of the cloud's credentials. `secrets` are
-    values for the containers that the stack makes. `purge` lets `destroy` forget what it cannot delete. Env and
-    secrets leave the folder when the operation ends.
+    values for the containers that the stack makes. `purge` lets `destroy` forget what it cannot delete, `record` has a
+    preview tell what the program registers. Env and secrets leave the folder when the operation ends.
     """
 
     id: str
@@ -46,6 +46,7 @@ class Request:
     env: Mapping[str, str] = field(default_factory=dict)
     purge: bool = False
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    record: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", Kind(self.kind))
@@ -59,6 +60,7 @@ class Request:
             "env": dict(self.env),
             "purge": self.purge,
             "secrets": dict(self.secrets),
+            "record": self.record,
         }
 
     @classmethod
@@ -71,6 +73,7 @@ class Request:
             env=dict(data.get("env", {})),
             purge=bool(data.get("purge", False)),
             secrets=dict(data.get("secrets", {})),
+            record=bool(data.get("record", False)),
         )
 
 

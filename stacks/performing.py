@@ -31,6 +31,7 @@ from stacks import (
     refusal,
 )
 from stacks.cloud import Failure, Scope
+from stacks.eject.recording import Recording
 from stacks.engine import Session
 from stacks.events import Listener, Log
 from stacks.operate import Kind, Request
@@ -290,6 +291,8 @@ class Operation:
                 session.network_coming = coming
                 if self._stopping.is_set():
                     session.interrupt()
+            elif self.request.record:
+                session.recording = Recording(state)
             with self._log.step("preview"), self._engine_time():
                 session.preview(self._listener.hear, replace)
         finally:
@@ -382,6 +385,7 @@ class Operation:
             "resources": self._resources,
             **({"planned": listener.planned} if self.request.kind is Kind.PREVIEW else {}),
             **({"foundation": self._foundation} if self._foundation else {}),
+            **({"recording": seen.recording.to_data()} if (seen := self._session) and seen.recording else {}),
             "seconds": {
                 "total": round(time.monotonic() - self._started, 3),
                 "engine": round(self._engine_s, 3),

@@ -24,8 +24,11 @@ def carry_out(
     env: dict[str, str],
     tell: Callable[[dict[str, Any]], None] = lambda event: None,
     stopped: threading.Event | None = None,
+    *,
+    record: bool = False,
 ) -> dict[str, Any]:
-    """Run it to its end; its result. `tell` is given its events. Raises the operation's Problems.
+    """Run it to its end; its result. `tell` is given its events; `record` has a preview tell what the
+    program registers. Raises the operation's Problems.
 
     Who is interrupted, or sets `stopped`, lets it end what it is at.
     """
@@ -37,7 +40,7 @@ def carry_out(
     folder.parent.mkdir(mode=0o700, exist_ok=True)
     offset = 0
     try:
-        operate.start(operate.Request(name, kind, spec, env=env), folder)
+        operate.start(operate.Request(name, kind, spec, env=env, record=record), folder)
         while operate.running(folder):
             offset = _tell(operate, folder, offset, tell)
             if stopped and stopped.is_set():

@@ -48,6 +48,9 @@ is made of the machine, and the machine goes; `bake` again goes on where it was 
 DRIFT_DOC = """Looks only: no lock is taken and nothing is written. Deployments of this home are looked at by their own
 credentials, other stacks of the project by those of this shell. Exit code: 7 when anything drifted."""
 
+EJECT_DOC = """Every resource is written out, with the classes of its SDK and without skywright. A plain
+`pulumi preview` of the project shows no change."""
+
 VERBS: tuple[Verb, ...] = (
     Verb(
         "up",
@@ -237,6 +240,14 @@ VERBS: tuple[Verb, ...] = (
         ),
         aliases=("terminate",),
         later=frozenset(["graceful", "graceful-timeout", "all-users"]),
+    ),
+    Verb(
+        "eject",
+        "Write a deployment's stack as a plain Pulumi project that takes it over",
+        "eject",
+        (NAME, Positional("folder", "where the project is written")),
+        (Flag("release", "forget the deployment here; its cloud is not touched"), YES, JSON),
+        doc=EJECT_DOC,
     ),
     Verb(
         "cost-report",

@@ -140,6 +140,13 @@ class Client:
         keys = {name: os.environ[name] for name in KEYS if name in os.environ}
         return self._object("POST", _path(name, "down"), {"purge": purge, "env": {**keys, **_places()}})
 
+    def release(self, name: str) -> Data:
+        """Forget a deployment whose stack lives on in other hands; nothing in its cloud is touched.
+
+        Raises Problems lock/busy while something of it is under way.
+        """
+        return self._object("POST", _path(name, "release"), {})
+
     def stop(self, name: str) -> Data:
         """Begin to stop the nodes of a deployment; `follow` it until its state is stopped, or `wanted` is up again.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from compiler.problem import Problem, Problems
 from compiler.spec import StackSpec
-from skywright.control import clouds, delivery, failover, operations, stopping, words
+from skywright.control import clouds, delivery, failover, leaving, operations, stopping, words
 from skywright.control.context import WORK, Control
 from skywright.control.desired import secrets_scope
 from skywright.control.gang import end
@@ -334,6 +334,23 @@ def down(control: Control, name: str, purge: bool, env: Mapping[str, str]) -> di
         if row.wanted != "gone":
             control.tell(row, "step", f"{name} is being removed")
         stop_runs(control, row, None, "the deployment is being removed")
+    control.bell.ring(WORK, row.uid)
+    return {"name": name}
+
+
+def release(control: Control, name: str) -> dict[str, Any]:
+    """Forget a deployment whose stack somebody else looks after from now on. Problems lock/busy."""
+    row = living(control, name)
+    idle = row.wanted != "gone" and row.move is None and row.outgoing is None
+    if not idle or operations.unfinished(control, row.uid):
+        hint = "try again when that has ended"
+        raise Problems(Problem("lock/busy", f"an operation of `{name}` is under way", hint=hint))
+    if run := control.store.first(Run, uid=row.uid, ended=None):
+        hint = f"wait for its end, or `skywright cancel {name}`"
+        raise Problems(Problem("lock/busy", f"run {run.run} of `{name}` has not ended", hint=hint))
+    with control.store.together():
+        control.store.change(row, wanted="gone")
+        leaving.released(control, row)
     control.bell.ring(WORK, row.uid)
     return {"name": name}
 

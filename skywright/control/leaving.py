@@ -18,6 +18,9 @@ from stacks.operate import Kind
 AGAIN_S = 60.0
 """A removal that nobody asked for (autostop) and that was refused is tried again after so long."""
 
+RELEASED = "its deployment was released"
+"""Why such a node is nobody's here, though it lives."""
+
 Result = dict[str, Any]
 
 
@@ -129,14 +132,25 @@ def ended(control: Control, deployment: Deployment, operation: Operation, result
         _refused(control, deployment, result)
 
 
-def gone(control: Control, deployment: Deployment) -> None:
-    """Nothing of it exists any more."""
+def released(control: Control, deployment: Deployment) -> None:
+    """All of it exists, and is somebody else's from now on."""
+    told = f"released: stack {deployment.spec['stack']} stays as it is"
+    gone(control, deployment, RELEASED, told)
+
+
+def gone(
+    control: Control,
+    deployment: Deployment,
+    reason: str = "its deployment was removed",
+    told: str = "removed",
+) -> None:
+    """Nothing of it exists any more, or nothing that is ours."""
     now = control.clock.now()
     for node in control.store.find(Node, uid=deployment.uid, revoked=None):
-        fence(control, deployment, node, "its deployment was removed", state="gone")
+        fence(control, deployment, node, reason, state="gone")
     kept = _kept(control, deployment)
     control.store.change(deployment, ended=now, stage="gone", problem=None, blocked=None, kept=kept)
-    text = f"{deployment.name} removed · ${spent(control, deployment):.2f}"
+    text = f"{deployment.name} {told} · ${spent(control, deployment):.2f}"
     if kept:
         text += (
             f" · its checkpoints stay in {kept['path']} ({words.few(kept['files'], 'file')},"

@@ -217,6 +217,10 @@ async def down(request: Request) -> Response:
     return JSONResponse(desk.down(control_of(request), name, purge, _env(asked)))
 
 
+async def release(request: Request) -> Response:
+    return JSONResponse(desk.release(control_of(request), request.path_params["name"]))
+
+
 async def chaos(request: Request) -> Response:
     asked = await data(request, ORDER_BYTES)
     name, kind = request.path_params["name"], str(asked.get("kind"))
@@ -304,6 +308,7 @@ ROUTES = [
     _route("/v1/deployments/{name}/cancel", cancel, "POST"),
     _route("/v1/deployments/{name}/autostop", autostop, "POST"),
     _route("/v1/deployments/{name}/down", down, "POST"),
+    _route("/v1/deployments/{name}/release", release, "POST"),
     _route("/v1/deployments/{name}/chaos", chaos, "POST"),
     _route("/v1/deployments/{name}/login", login, "POST"),
     _route("/v1/deployments/{name}/drift", drift, "POST"),

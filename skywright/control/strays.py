@@ -10,6 +10,7 @@ from compiler.problem import Problems
 from skywright.control import clouds, operations
 from skywright.control.clouds import Place
 from skywright.control.context import Control
+from skywright.control.leaving import RELEASED
 from skywright.control.rows import Deployment, Node
 from stacks.cloud import ANYWHERE, NodeFacts
 
@@ -72,9 +73,11 @@ def _row(where: Place, facts: NodeFacts, why: str, deleted: bool) -> dict[str, A
 
 def _why(control: Control, row: Deployment | None, name: str) -> str | None:
     """Why a node that exists belongs to nobody; None when it does, or may be in the making."""
+    node = control.store.first(Node, node=name)
+    if node and node.revoked == RELEASED:
+        return None
     if row is None:
         return "its deployment is not known"
-    node = control.store.first(Node, node=name)
     if (node and not node.revoked) or row.stage != "up" or operations.unfinished(control, row.uid):
         return None
     return node.revoked if node else "its deployment does not know it"

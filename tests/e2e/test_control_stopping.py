@@ -152,3 +152,24 @@ def test_nodes_are_reached_as_their_cloud_says(house: House) -> None:
     assert [one["rank"] for one in client.access("hello")] == [0, 1]
     with pytest.raises(Problems, match="no node of rank 7"):
         client.access("hello", [7])
+
+
+def test_a_released_deployment_is_forgotten_and_all_of_it_stays(house: House) -> None:
+    house.scripts[0] = lambda run: None
+    client = house.open()
+    client.launch(order(nodes=2, keep=True))
+    until(lambda: client.runs("hello")[0]["status"] == "RUNNING", "it runs")
+    with pytest.raises(Problems, match="run 1 of `hello` has not ended") as caught:
+        client.release("hello")
+    assert caught.value.problems[0].code == "lock/busy"
+    client.cancel("hello", None)
+    ended(client)
+    before = house.cloud.of("hello")
+    client.release("hello")
+    assert [one["name"] for one in client.deployments()] == []
+    assert house.cloud.of("hello") == before, "nothing was touched"
+    assert client.orphans()["orphans"] == [], "what is somebody else's is nobody's orphan"
+    assert [one.kind.value for one in house.operations.requests] == ["up"]
+    house.close()
+    client = house.open()
+    assert house.cloud.of("hello") == before

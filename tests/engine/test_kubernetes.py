@@ -34,6 +34,7 @@ from tests.standins.store import Store
 
 sys.path.insert(0, str(Path(__file__).parent))
 from desk import Desk, wait
+from ejected import imports, unchanged, written
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 
@@ -144,7 +145,17 @@ def test_a_life_in_one_namespace(desk: Desk, team: Cluster) -> None:
     assert {(one.rank, one.deployment, one.project, one.stack) for one in facts} == {
         (rank, "train", "proj", wanted.stack) for rank in (0, 1)
     }
-    assert changed(desk.well("preview", wanted)) == {}
+    seen = desk.well("preview", wanted, record=True)
+    assert changed(seen) == {}
+
+    # A project without skywright takes it over as it stands.
+    out = desk.root / "ejected"
+    project = written(wanted, seen["recording"], out)
+    program = project.files["__main__.py"].decode()
+    assert imports(program) == {"base64", "pathlib", "pulumi", "pulumi_kubernetes"}
+    assert "name=boot.metadata.name" in program
+    assert "kubeconfig" not in program
+    assert unchanged(out, wanted.stack) == project.resources + 1
 
     # One is taken away: the Job makes it again, the stack stays as it is, and control is told the new id.
     kubernetes.preempt(first[1], 5.0, scope)
