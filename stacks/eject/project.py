@@ -123,9 +123,9 @@ def _options(
         if said.get(name) in known:
             found.append((name, Plain(known[said[name]][0])))
     referred = {urn for urns in row["needs"].values() for urn in urns}
-    after = [Plain(known[urn][0]) for urn in row["after"] if urn in known and urn not in referred]
+    after = sorted(known[urn][0] for urn in row["after"] if urn in known and urn not in referred)
     if after:
-        found.append(("depends_on", Items(tuple(sorted(after, key=lambda one: one.text)))))
+        found.append(("depends_on", Items(tuple(Plain(name) for name in after))))
     for name in ("protect", "retain_on_delete", "delete_before_replace"):
         if name in said:
             found.append((name, literal(said[name])))
