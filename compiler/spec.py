@@ -29,7 +29,8 @@ class Given:
     """Names of what the team owns: looked up, never made, changed or removed by us.
 
     `account` is the AWS account, Google project or Azure subscription. `network` and `subnet` are names or ids;
-    `role` is what nodes act as (instance profile, service account, managed identity), `key` the key for disks and
+    `role` is what nodes act as (instance profile, service account, managed identity), `permissions_boundary` an AWS
+    policy that bounds the role which is made where none is given, `key` the key for disks and
     buckets, `ssh_key` a key pair; `group` an Azure resource group, `bastion` a Bastion of Azure (`GROUP/NAME`);
     `context`, `namespace`, `queue` (of Kueue), `storage_class` and `checkpoint_gb` (the size of the volume for a
     checkpoint folder) are Kubernetes'.
@@ -40,6 +41,7 @@ class Given:
     subnet: str | None = None
     security_groups: tuple[str, ...] = ()
     role: str | None = None
+    permissions_boundary: str | None = None
     key: str | None = None
     ssh_key: str | None = None
     group: str | None = None

@@ -143,12 +143,15 @@ def operate(
     """One operation, whose parent we are; its result. Raises the operation's Problems."""
     import secrets
 
+    from skywright import config
     from stacks import operate as operations
     from stacks.home import home
+    from stacks.rules.policy import Policy
 
     folder: Path = home() / "bakes" / f"{wanted.stack}-{secrets.token_hex(4)}"
     try:
-        request = operations.Request(folder.name, operations.Kind(kind), wanted, lost, env)
+        policy = Policy(config.read().policy.statements).to_data()
+        request = operations.Request(folder.name, operations.Kind(kind), wanted, lost, env, policy=policy)
         operations.start(request, folder)
         while operations.running(folder):
             time.sleep(0.05)

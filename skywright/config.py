@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from compiler.prices import Prices
 from compiler.problem import Problem, Problems
-from skywright import prices
+from skywright import policies, prices
 
 if TYPE_CHECKING:
     from compiler.spec import Given
+    from stacks.rules.policy import Statement
 
 OURS = ".skywright.yaml"
 THEIRS = ".sky.yaml"
@@ -48,11 +49,22 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What no task may go beyond. `max_hourly_cost` is USD for all nodes of a task."""
+    """What no task may go beyond: the strictest of what the files say.
+
+    `max_hourly_cost` is USD for all nodes of a task. `files` are (file, what it says) for everything that holds,
+    `commands` the outside programs that judge.
+    """
 
     max_hourly_cost: float | None = None
     require_labels: tuple[str, ...] = ()
     exact: bool = False
+    commands: tuple[tuple[str, ...], ...] = ()
+    files: tuple[tuple[str, Mapping[str, Any]], ...] = field(default=(), compare=False)
+
+    @property
+    def statements(self) -> tuple[Statement, ...]:
+        """All that rules say here, in the order of the files."""
+        return tuple(one for origin, data in self.files for one in policies.statements(origin, data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +107,7 @@ def read(start: Path | None = None) -> Config:
     """
     layers: list[tuple[str, dict[str, Any]]] = []
     unused: list[tuple[str, str]] = []
+    said: list[tuple[str, dict[str, Any]]] = []
     for path, foreign in _files((start or Path.cwd()).absolute()):
         data = _parsed(path)
         if foreign:
@@ -102,10 +115,43 @@ def read(start: Path | None = None) -> Config:
             unused.extend((key, str(path)) for key in left)
         else:
             _check(path, data)
+            said += (held := policies.with_file(path, data))
+            layers += [(origin, {"policy": one}) for origin, one in held if origin != str(path)]
         layers.append((str(path), data))
     if named := os.environ.get("SKYWRIGHT_PROJECT"):
         layers.append(("SKYWRIGHT_PROJECT", {"project": named}))
-    return _merged(layers, tuple(unused))
+    return _merged(layers, tuple(unused), _policy(said))
+
+
+def own_policy() -> tuple[Statement, ...]:
+    """What the settings of the user (or of whoever runs control) say, whatever an order says. Problems as of `read`."""
+    from stacks.home import home
+
+    path = home() / "config.yaml"
+    if not path.is_file():
+        return ()
+    data = _parsed(path)
+    _check(path, data)
+    return _policy(policies.with_file(path, data)).statements
+
+
+def _policy(said: list[tuple[str, dict[str, Any]]]) -> Policy:
+    """The strictest of what all files say."""
+    most = [data["max_hourly_cost"] for _, data in said if "max_hourly_cost" in data]
+    labels = [name for _, data in said for name in data.get("require_labels", ())]
+    sizes = [
+        (data["rules"]["larger-than-asked"] or {})
+        for _, data in said
+        if "larger-than-asked" in data.get("rules", {})
+    ]
+    denied = any(one.get("level", "deny") == "deny" and not one.get("except") for one in sizes)
+    return Policy(
+        min(most, default=None),
+        tuple(dict.fromkeys(labels)),
+        denied or any(data.get("exact") for _, data in said),
+        tuple(dict.fromkeys(tuple(data["command"]) for _, data in said if "command" in data)),
+        tuple(said),
+    )
 
 
 def _files(start: Path) -> Iterator[tuple[Path, bool]]:
@@ -155,7 +201,7 @@ def _check(path: Path, data: dict[str, Any]) -> None:
     data.clear()
     data.update(plain)
     if not faults:
-        _check_prices(path, plain)
+        _check_beyond(path, plain)
         return
     read_again = source.parse(path.read_bytes(), str(path))
     found = []
@@ -166,10 +212,11 @@ def _check(path: Path, data: dict[str, Any]) -> None:
     raise Problems(found)
 
 
-def _check_prices(path: Path, data: dict[str, Any]) -> None:
+def _check_beyond(path: Path, data: dict[str, Any]) -> None:
     from compiler import source
 
-    faults = tuple(prices.wrong(data))
+    beyond = policies.wrong(data.get("policy") or {}) if data.get("policy") else ()
+    faults = (*prices.wrong(data), *((("policy", *at), False, says, None) for at, says in beyond))
     if faults:
         read_again = source.parse(path.read_bytes(), str(path))
         found = [
@@ -202,7 +249,9 @@ def _translated(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     return made, left
 
 
-def _merged(layers: list[tuple[str, dict[str, Any]]], unused: tuple[tuple[str, str], ...]) -> Config:
+def _merged(
+    layers: list[tuple[str, dict[str, Any]]], unused: tuple[tuple[str, str], ...], policy: Policy
+) -> Config:
     from compiler.catalog import clouds
     from compiler.spec import Given
 
@@ -212,11 +261,11 @@ def _merged(layers: list[tuple[str, dict[str, Any]]], unused: tuple[tuple[str, s
         for key, value in data.items():
             deep = key in DEEP or key == "defaults"
             for name, member in _leaves(key, value, deep):
-                said = [_weaker(one, name) for one in said]
+                if key != "policy":  # of which everything holds, whoever says it
+                    said = [_weaker(one, name) for one in said]
                 said.append(Said(name, member, origin))
             whole[key] = _under(whole.get(key), value) if deep else value
     listed, regions = _clouds(whole.get("clouds"))
-    policy = whole.get("policy") or {}
     project = whole.get("project")
     return Config(
         project=None if project is None else str(project),
@@ -224,11 +273,7 @@ def _merged(layers: list[tuple[str, dict[str, Any]]], unused: tuple[tuple[str, s
         regions=regions,
         defaults=whole.get("defaults") or {},
         labels={name: str(value) for name, value in (whole.get("labels") or {}).items()},
-        policy=Policy(
-            policy.get("max_hourly_cost"),
-            tuple(policy.get("require_labels") or ()),
-            policy.get("exact", False),
-        ),
+        policy=policy,
         prices=prices.read(whole.get("prices") or {}),
         throughput=prices.factors(whole.get("throughput") or {}),
         given={

@@ -15,6 +15,7 @@ from typing import Any
 from stacks import refusal, state
 
 Row = dict[str, Any]
+Tell = Callable[[Row], None]
 
 OPS = {
     "create": "create",
@@ -37,7 +38,7 @@ PARTS = ("create-replacement", "delete-replaced")
 class Listener:
     """Folds the engine's events: `hear` each, then read `changes`, `steps`, `errors` and `outputs`."""
 
-    def __init__(self, tell: Callable[[Row], None]) -> None:
+    def __init__(self, tell: Tell) -> None:
         self._tell = tell
         self._said: set[tuple[str, str]] = set()
         self._started: dict[tuple[str, str], float] = {}
@@ -102,7 +103,7 @@ class Listener:
 class Log:
     """The events of one operation as lines of a file; what is done on behalf of another is told to that one."""
 
-    def __init__(self, path: Path, told: Callable[[Row], None] | None = None) -> None:
+    def __init__(self, path: Path, told: Tell | None = None) -> None:
         self._told = told
         self._file = open(path, "ab", buffering=0)  # noqa: SIM115
         self._mutex = threading.Lock()

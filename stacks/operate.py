@@ -37,6 +37,7 @@ class Request:
     the user's PULUMI_* variables, which win over our defaults, and those of the cloud's credentials. `secrets` are
     values for the containers that the stack makes. `purge` lets `destroy` forget what it cannot delete, `record` has a
     preview tell what the program registers. Env and secrets leave the folder when the operation ends.
+    `policy` (stacks/rules/policy.py, as data) judges previews and `up`; `applied`: the last `up` was by just this spec.
     """
 
     id: str
@@ -47,6 +48,8 @@ class Request:
     purge: bool = False
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     record: bool = False
+    policy: Mapping[str, Any] = field(default_factory=dict)
+    applied: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", Kind(self.kind))
@@ -61,6 +64,8 @@ class Request:
             "purge": self.purge,
             "secrets": dict(self.secrets),
             "record": self.record,
+            "policy": dict(self.policy),
+            "applied": self.applied,
         }
 
     @classmethod
@@ -74,6 +79,8 @@ class Request:
             purge=bool(data.get("purge", False)),
             secrets=dict(data.get("secrets", {})),
             record=bool(data.get("record", False)),
+            policy=dict(data.get("policy") or {}),
+            applied=bool(data.get("applied", False)),
         )
 
 

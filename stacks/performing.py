@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,16 +25,18 @@ from stacks import (
     founding,
     home,
     install,
+    judged,
     lease,
     operate,
     plugins,
     process,
+    purging,
     refusal,
 )
-from stacks.cloud import Failure, Scope
+from stacks.cloud import Failure
 from stacks.eject.recording import Recording
 from stacks.engine import Session
-from stacks.events import Listener, Log
+from stacks.events import Listener, Log, Tell
 from stacks.operate import Kind, Request
 from stacks.refusal import Died, Refused
 from stacks.resume import resume
@@ -46,9 +49,7 @@ ROOM = 64 * 1024
 class Operation:
     """Carries out one request. A kill may cut off every step: the same request again ends in its wish."""
 
-    def __init__(
-        self, folder: Path, request: Request, told: Callable[[dict[str, Any]], None] | None = None
-    ) -> None:
+    def __init__(self, folder: Path, request: Request, told: Tell | None = None) -> None:
         self.folder, self.request, self.spec = folder, request, request.spec
         self._log = Log(folder / operate.EVENTS, told)
         self.tell = self._log.tell
@@ -65,6 +66,7 @@ class Operation:
         self._nodes: list[dict[str, Any]] = []
         self._inner: Operation | None = None
         self._foundation: dict[str, Any] | None = None
+        self._planned: dict[str, Any] = {}
 
     # Being stopped.
 
@@ -135,6 +137,8 @@ class Operation:
         self._session = session
         if self._stopping.is_set():
             session.interrupt()
+        if judged.due(self.request):
+            self._judge_first(session)
         if self.request.kind in (Kind.UP, Kind.PREVIEW):
             if isinstance(self.spec, StackSpec):
                 self._found(session)
@@ -203,12 +207,19 @@ class Operation:
         with self._log.step("foundation"):
             self._foundation = founding.carry_out(self._begin, request, folder, self._stopping)
         self._inner = None
-        previewed = self.request.kind is Kind.PREVIEW
-        session.network_coming = previewed and bool(self._foundation["changes"].get("create"))
+        creates = bool(self._foundation["changes"].get("create"))
+        session.network_coming = creates and self.request.kind is Kind.PREVIEW
 
-    def _begin(self, request: Request, folder: Path) -> int:
-        self._inner = Operation(folder, request, self.tell)
+    def _begin(self, request: Request, folder: Path, told: Tell | None = None) -> int:
+        self._inner = Operation(folder, request, told or self.tell)
         return self._inner.run()
+
+    def _judge_first(self, session: Session) -> None:
+        """By the policy of the order, before anything is made; of the preview that may take nobody else is told."""
+        quiet = functools.partial(self._begin, told=lambda row: None)
+        with self._log.step("policy"):
+            judged.before_up(quiet, self.request, self.folder / judged.FOLDER, session.state)
+        self._inner = None
 
     @property
     def _is_here(self) -> bool:
@@ -222,14 +233,14 @@ class Operation:
             if error.errno not in home.FULL or self.request.kind is not Kind.DESTROY or not self._is_here:
                 raise
         # Nobody holds it, there just is no room for it: what is to go makes some.
-        self._purge()
+        purging.purge(self.cloud, self.spec, self._listener.changes)
         return lease.acquire(carrier, self.spec.project, self.spec.stack, what)
 
     def _destroy_without_engine(self, settled: backend.Backend) -> None:
         """Nodes on a full disk: delete them, then the state's files, none of which takes any space."""
         self._take_lease(settled)
         with self._log.step("destroy"):
-            self._purge()
+            purging.purge(self.cloud, self.spec, self._listener.changes)
         with self._log.step("remove"):
             assert settled.folder is not None
             state = settled.folder / ".pulumi" / "stacks" / self.spec.project / f"{self.spec.stack}.json"
@@ -295,6 +306,7 @@ class Operation:
                 session.recording = Recording(state)
             with self._log.step("preview"), self._engine_time():
                 session.preview(self._listener.hear, replace)
+            self._planned = judged.told(self.request, self._listener.planned)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         self._nodes = state.nodes() if state else []
@@ -311,7 +323,7 @@ class Operation:
             with self._log.step("remove"):
                 session.remove(force=self.request.purge)
         if self.request.purge:
-            self._purge()
+            purging.purge(self.cloud, self.spec, self._listener.changes)
         self._forget(session.backend)
 
     def _forget(self, settled: backend.Backend) -> None:
@@ -323,16 +335,6 @@ class Operation:
         assert self._lease is not None
         self._lease.forget()
         self._lease = None
-
-    def _purge(self) -> None:
-        """What the provider could not delete is deleted behind its back, as far as the cloud lets us."""
-        scope = Scope.of(self.spec)
-        mine = self.spec.deployment if isinstance(self.spec, StackSpec) else None
-        for node in self.cloud.inventory(self.spec.project, scope) if mine else ():
-            if node.deployment == mine:
-                self.cloud.remove(node.node, scope)
-                self._listener.changes["delete"] += 1
-        self._listener.changes["delete"] += len(self.cloud.sweep(self.spec, frozenset(), scope))
 
     @contextlib.contextmanager
     def _engine_time(self) -> Iterator[None]:
@@ -383,7 +385,7 @@ class Operation:
             "changes": dict(listener.changes),
             "steps": sorted(listener.steps, key=lambda row: (rank(row["urn"]) or 0, row["urn"])),
             "resources": self._resources,
-            **({"planned": listener.planned} if self.request.kind is Kind.PREVIEW else {}),
+            **self._planned,
             **({"foundation": self._foundation} if self._foundation else {}),
             **({"recording": seen.recording.to_data()} if (seen := self._session) and seen.recording else {}),
             "seconds": {

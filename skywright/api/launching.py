@@ -124,6 +124,7 @@ def launch(
     from skywright.cli.launch import connect, never_used, ready_engine
     from skywright.cli.order import make_order, send_files
     from skywright.cli.planning import make_plan, make_spec, recent_losses
+    from skywright.cli.policy import gate
     from skywright.cli.sources import check_local
 
     entry = _entry(_single(task), cluster_name)
@@ -148,6 +149,7 @@ def launch(
     if dryrun:
         return Handle(entry.name, 0)
     ready_engine(quiet=True)
+    gate(entry, plan, there)
     client = connect()
     files = send_files(entry.task, client, _LOG.info)
     accepted = client.launch(make_order(entry, plan, spec, values, files, there))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from compiler.problem import Exit, Problems
-from skywright.cli import screen, settings
+from skywright.cli import policy, screen, settings
 from skywright.cli.arguments import Values
 from skywright.cli.order import make_order, send_files
 from skywright.cli.planning import make_plan, make_spec, recent_losses
@@ -39,12 +39,14 @@ def run(values: Values) -> int:
         return show(values, entry, plan, there)
     if not values.json:
         living.say_kept(there, entry) if there and there.fits else show_plan(entry, plan)
+        policy.warn(entry, plan)
     if there and not living.agreed(there, entry, yes=bool(values.yes)):
         screen.say("nothing was changed")
         return int(Exit.POLICY)
     if not (plan.chosen.free or (there and there.fits)) and not _agreed(values, entry, plan, there):
         return int(Exit.POLICY)
     ready_engine(quiet=bool(values.json))
+    policy.gate(entry, plan, there)
     client = connect()
     spec = make_spec(entry, plan.chosen, settings.project())
     files = send_files(entry.task, client, screen.say)
@@ -136,8 +138,9 @@ def _agreed(values: Values, entry: Entry, plan: Plan, there: Living | None) -> b
     hourly = screen.money(plan.chosen.hourly)
     if values.yes:
         return True
-    if screen.asks():
-        say(values, entry, plan, there)
+    if screen.asks() and say(values, entry, plan, there).denied:
+        screen.say("refused by policy: nothing was created")
+        return False
     agreed = screen.confirm("Go ahead?", yes=False, without=f"`{entry.name}` would cost {hourly}/h")
     if not agreed:
         screen.say("nothing was created")

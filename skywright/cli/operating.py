@@ -6,7 +6,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from compiler.problem import Problem, Problems
@@ -26,9 +26,10 @@ def carry_out(
     stopped: threading.Event | None = None,
     *,
     record: bool = False,
+    policy: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Run it to its end; its result. `tell` is given its events; `record` has a preview tell what the
-    program registers. Raises the operation's Problems.
+    """Run it to its end; its result. `tell` is given its events; `record` has a preview tell what the program
+    registers, `policy` judges it (stacks/rules/policy.py, as data). Raises the operation's Problems.
 
     Who is interrupted, or sets `stopped`, lets it end what it is at.
     """
@@ -40,7 +41,8 @@ def carry_out(
     folder.parent.mkdir(mode=0o700, exist_ok=True)
     offset = 0
     try:
-        operate.start(operate.Request(name, kind, spec, env=env, record=record), folder)
+        request = operate.Request(name, kind, spec, env=env, record=record, policy=policy or {})
+        operate.start(request, folder)
         while operate.running(folder):
             offset = _tell(operate, folder, offset, tell)
             if stopped and stopped.is_set():

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compiler.paths import WORKDIR
-from skywright.cli import screen, settings
+from skywright.cli import policy, screen, settings
 from skywright.cli.archive import Archive, pack
 from skywright.cli.arguments import Values
 from skywright.cli.planning import make_spec, settled
@@ -59,6 +59,7 @@ def make_order(
         "choices": [] if living and (living.fits or living.grows) else choices(entry, plan, spec),
         "run": make_run(task, files, setup=not values.no_setup),
         "options": options(task, chosen, values),
+        "policy": policy.for_order(entry, plan, spec, told["hourly"]),
         "env": settings.engine_env(clouds={one.offer.cloud for one in plan.placements}),
     }
 
@@ -75,7 +76,7 @@ def choices(entry: Entry, plan: Plan, spec: StackSpec) -> list[dict[str, Any]]:
             "hourly": one.hourly,
             "gpus_per_node": gpus_per_node(settled(entry.task, one)),
         }
-        for one in approved(plan)
+        for one in policy.allowed(entry, plan, approved(plan))
     ]
 
 

@@ -10,7 +10,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compiler.problem import Place, Problem, Problems
+from compiler.problem import Problem, Problems
+from skywright.cli.policy import check_policy
 from skywright.cli.taskfile import Entry
 
 if TYPE_CHECKING:
@@ -43,13 +44,15 @@ def make_plan(
     now: float | None = None,
     by_time: bool = False,
     avoid: Mapping[str, float] | None = None,
+    judge: bool = True,
 ) -> Plan:
     """The plan of an entry all of whose values are given, among `clouds` (none: those that run here). `now` is
     what a deadline at a point in time is held against (seconds since 1970); `by_time` wants the fastest.
     `avoid` are places where something failed so many seconds ago; they are used when there is no other.
 
     Raises Problems task/value-needed, plan/..., policy/... Who only reviews need not have the `secrets`: their
-    values change neither choice nor stack. With `refuse` also for what cannot run yet; `explain` tells that beside
+    values change neither choice nor stack. Without `judge` the policy refuses nothing: a preview tells what it finds.
+    With `refuse` also for what cannot run yet; `explain` tells that beside
     its plan.
     """
     from compiler import search, unfit
@@ -77,7 +80,8 @@ def make_plan(
     blind = search.unmeasured(entry.task, plan, sold.terms)
     if blind:
         raise Problems(blind)
-    check_policy(entry, plan)
+    if judge:
+        check_policy(entry, plan)
     return plan
 
 
@@ -268,52 +272,6 @@ def recent_losses() -> dict[str, float]:
         return Client.connect(home(), start=False).recent_losses()
     except Problems:
         return {}
-
-
-def check_policy(entry: Entry, plan: Plan) -> None:
-    """What user, project and task allow. Raises Problems policy/label-missing, policy/too-dear,
-    policy/over-budget."""
-    policy, found = entry.config.policy, list[Problem]()
-    for name in policy.require_labels:
-        if any(name not in one.labels for one in entry.task.options):
-            place = _without_label(entry.task, name)
-            hint = f"add `labels: {{{name}: ...}}` to `resources`"
-            found.append(
-                Problem("policy/label-missing", f"every task here has the label `{name}`", place, hint)
-            )
-    most = policy.max_hourly_cost
-    if most is not None and plan.chosen.hourly > most:
-        says = f"`{entry.name}` costs {plan.chosen.hourly:.2f} USD/h, and {most:g} is the most that is allowed here"
-        found.append(Problem("policy/too-dear", says, hint="`skywright config` shows where this is set"))
-    budget = entry.task.budget
-    if budget is not None and plan.chosen.total > budget:
-        found.append(_over_budget(entry, plan, budget))
-    if found:
-        raise Problems(found)
-
-
-def _without_label(task: Task, name: str) -> Place | None:
-    """The alternative that lacks a label, where each of them stands in the file by itself; else `resources`."""
-    data = task.source.data.get("resources") if task.source and isinstance(task.source.data, dict) else None
-    for kind in ("any_of", "ordered"):
-        listed = data.get(kind) if isinstance(data, dict) else None
-        if isinstance(listed, list) and len(listed) == len(task.options) > 1:
-            index = next(number for number, one in enumerate(task.options) if name not in one.labels)
-            return task.place("resources", kind, index, "labels", key=True)
-    return task.place("resources", "labels", key=True)
-
-
-def _over_budget(entry: Entry, plan: Plan, budget: float) -> Problem:
-    from compiler.words import money, span
-
-    hours = span(plan.estimate.hours * 3600)
-    where = f"{plan.chosen.offer.where} {plan.chosen.offer.instance_type}"
-    taken = f"{hours} by default" if plan.estimate.assumed and plan.estimate.deadline_h is None else hours
-    says = f"`{entry.name}` costs {money(plan.chosen.total)} on {where}, and its budget is {money(budget)}"
-    hint = (
-        f"reckoned for {taken}; `duration` tells how long it takes, `skywright explain` where the money goes"
-    )
-    return Problem("policy/over-budget", says, entry.task.place("budget"), hint)
 
 
 def enabled_clouds(settings: Config, task: Task | None = None) -> tuple[str, ...]:

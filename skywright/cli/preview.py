@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from compiler.problem import Problem, Problems
-from skywright.cli import reviewing, screen
+from skywright.cli import outside, reviewing, screen
 from skywright.cli.arguments import Values
 from skywright.cli.taskfile import Entry, is_file, read_entries, read_entry
 
@@ -38,12 +38,12 @@ def run(values: Values) -> int:
         entry = read_entry(values, values.entry, values.cluster_name)
         one = reviewing.ask(values, entry, None if never_used() else connect())
         ready_engine(quiet=shape == "json")
-        return tell(reviewing.of_one(values, one), shape)
+        return tell(reviewing.of_one(values, one), shape, values.given.get("planned"))
     if values.cluster_name:
         says = "`--cluster-name` is of one task, and there are several"
         raise Problems(Problem("usage/flag-value", says, hint="name them in their files: `name: NAME`"))
     ready_engine(quiet=shape == "json")
-    return tell(reviewing.of_files(values, files), shape)
+    return tell(reviewing.of_files(values, files), shape, values.given.get("planned"))
 
 
 def show(values: Values, entry: Entry, plan: Plan, living: Living | None = None) -> int:
@@ -54,7 +54,7 @@ def show(values: Values, entry: Entry, plan: Plan, living: Living | None = None)
     return tell(reviewing.of_one(values, reviewing.asked(entry, plan, living)), _shape(values))
 
 
-def say(values: Values, entry: Entry, plan: Plan, living: Living | None) -> None:
+def say(values: Values, entry: Entry, plan: Plan, living: Living | None) -> Report:
     """For who is about to be asked: what changes, and what that costs, without the offers that were told before."""
     from skywright.cli.launch import ready_engine
     from skywright.review import terminal
@@ -63,10 +63,16 @@ def say(values: Values, entry: Entry, plan: Plan, living: Living | None) -> None
     report = reviewing.of_one(values, reviewing.asked(entry, plan, living))
     for text, style in terminal.lines(report, offers=False):
         screen.out(screen.paint(text, COLOURS.get(style, "")) if style else text)
+    return report
 
 
-def tell(report: Report, shape: str) -> int:
-    """Print a report as `terminal`, `markdown` or `json`; the exit code is that of the worst in it."""
+def tell(report: Report, shape: str, planned: str | None = None) -> int:
+    """Print a report as `terminal`, `markdown` or `json`; the exit code is that of the worst in it. `planned` is the
+    file that gets the planned resources as JSON; `-` is stdout, which then has nothing else."""
+    if planned is not None:
+        outside.write(planned, outside.of_report(report))
+    if planned == "-":
+        return int(report.exit)
     if shape == "json":
         screen.data(report.to_data())
     elif shape == "markdown":

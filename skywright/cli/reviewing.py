@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compiler.problem import Problem, Problems
-from skywright.cli import screen, settings
+from skywright.cli import outside, policy, screen, settings
 from skywright.cli.arguments import Values
 from skywright.cli.planning import catalog_clouds, folder_of, make_plan, make_spec, recent_losses
 from skywright.cli.sources import check_local
@@ -93,7 +93,12 @@ def ask(values: Values, entry: Entry, client: Client | None) -> Asked:
 
     check_local(entry.task)
     plan = make_plan(
-        entry, secrets=False, now=time.time(), by_time=values.minimize == "time", avoid=recent_losses()
+        entry,
+        secrets=False,
+        now=time.time(),
+        by_time=values.minimize == "time",
+        avoid=recent_losses(),
+        judge=False,
     )
     living = look(client, entry, entry.name, values, plan.chosen.requirements) if client else None
     return asked(entry, plan, living)
@@ -128,12 +133,19 @@ def of_one(values: Values, one: Asked) -> Report:
 
 
 def operate(one: Asked, stopped: threading.Event | None = None) -> dict[str, Any]:
-    """One preview operation, whose parent we are; its result. Raises the operation's Problems."""
+    """One preview operation, whose parent we are; its result, with what programs outside of ours find in it. Raises
+    Problems of the operation and of those programs."""
     from skywright.cli.operating import carry_out
     from stacks.operate import Kind
 
     env = settings.engine_env(clouds=[one.spec.cloud])
-    return carry_out(Kind.PREVIEW, one.spec, env, stopped=stopped)
+    living = one.living
+    hourly = float(living.data["hourly"]) if living and living.fits else one.plan.chosen.hourly
+    ruled = policy.for_order(one.entry, one.plan, one.spec, hourly)
+    result = carry_out(Kind.PREVIEW, one.spec, env, stopped=stopped, policy=ruled)
+    if commands := one.entry.config.policy.commands:
+        result["findings"] += outside.judge(commands, outside.of_result(one.spec, result))
+    return result
 
 
 def _entries(values: Values, file: str) -> Iterator[Entry | Row]:

@@ -86,6 +86,7 @@ VERBS: tuple[Verb, ...] = (
                 choices=("terminal", "markdown", "json"),
             ),
             Flag("markdown", "the same as --format markdown"),
+            text("planned", "write what is planned as JSON for other policy engines (`-`: stdout)", "FILE"),
         ),
         doc=PREVIEW_DOC,
         later=LATER,

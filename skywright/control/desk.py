@@ -80,6 +80,7 @@ def _make(control: Control, order: Order) -> Deployment:
         stop_down=order.down,
         retry=order.retry,
         choices=order.choices,
+        policy=order.policy,
     )
     control.store.add(row)
     control.tell(
@@ -101,6 +102,7 @@ def _reuse(control: Control, row: Deployment, order: Order) -> Deployment:
         "failures": 0,
         "retry_at": None,
         "task": order.task,
+        "policy": order.policy,
         "keep": order.keep,
         "idle_s": order.idle_s,
         "stop_down": order.down,
@@ -145,7 +147,7 @@ def _reuse(control: Control, row: Deployment, order: Order) -> Deployment:
 
 def _as_it_is(control: Control, row: Deployment) -> dict[str, Any]:
     """What is put back when the change is refused, and the first run that needs the change."""
-    names = ("spec", "digest", "cloud", "place", "market", "hourly", "envelope", "choices", "task")
+    names = ("spec", "digest", "cloud", "place", "market", "hourly", "envelope", "choices", "task", "policy")
     first_run = control.store.highest(Run, "run", uid=row.uid) + 1
     return {**{name: getattr(row, name) for name in names}, "first_run": first_run}
 

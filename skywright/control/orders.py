@@ -9,6 +9,7 @@ from typing import Any
 
 from compiler.problem import Problem, Problems
 from compiler.spec import StackSpec
+from stacks.rules.policy import Policy
 
 IDLE_S = 600.0
 """How long nodes stay after their last run when nobody says otherwise."""
@@ -76,6 +77,8 @@ class Order:
     env: dict[str, str]
     choices: list[dict[str, Any]]
     """The approved placements in their order, the first is `spec`: {spec, where, market, hourly, gpus_per_node}."""
+    policy: dict[str, Any] = field(default_factory=dict)
+    """By which its operations are judged: stacks/rules/policy.py, as data."""
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Order:
@@ -99,6 +102,7 @@ class Order:
             retry=bool(options.get("retry_until_up")),
             env=read_env(data),
             choices=[_choice(one) for one in data.get("choices") or ()],
+            policy=Policy.from_data(data.get("policy") or {}).to_data(),
         )
 
 

@@ -29,7 +29,7 @@ class Deployment(Row):
     `digest` belongs to `spec`, `applied` is the digest that the last successful `up` had; `leaving` is when `wanted`
     became `gone`. `task` is the redacted task of the newest launch, `before` what a change that is not applied yet
     found: it is put back when that change is refused. `choices`, `tries`, `outgoing` and `move` are failover.py's,
-    `delivered` is delivery.py's.
+    `delivered` is delivery.py's. `policy` is that of the newest launch, for every operation until the next.
     """
 
     TABLE = "deployments"
@@ -71,6 +71,7 @@ class Deployment(Row):
     outgoing: Data | None = field(metadata=JSON, default=None)
     move: Data | None = field(metadata=JSON, default=None)
     delivered: Data | None = field(metadata=JSON, default=None)
+    policy: Data | None = field(metadata=JSON, default=None)
 
     @property
     def nodes_wanted(self) -> int:

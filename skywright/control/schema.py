@@ -74,5 +74,7 @@ FIFTH = (
     "ALTER TABLE nodes ADD COLUMN paused_s DOUBLE PRECISION",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, SECOND, THIRD, FOURTH, FIFTH)
+SIXTH = ("ALTER TABLE deployments ADD COLUMN policy TEXT",)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH)
 """Step n leads from schema version n to n + 1. A step that was released is never changed: add another."""

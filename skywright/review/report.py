@@ -132,7 +132,8 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a rule says of a stack, or of one resource in it (by its URN or name; empty: of the stack)."""
+    """What a rule says of a stack, or of one resource in it (by its URN or name; empty: of the stack). `exception` is
+    the one of the policy for whose sake it does not deny."""
 
     rule: str
     stack: str
@@ -140,9 +141,10 @@ class Finding:
     level: Level = Level.DENY
     resource: str = ""
     hint: str = ""
+    exception: str = ""
 
     def to_data(self) -> dict[str, Any]:
-        names = ("rule", "stack", "resource", "message", "hint")
+        names = ("rule", "stack", "resource", "message", "hint", "exception")
         return {**{name: getattr(self, name) for name in names}, "level": self.level.value}
 
 
@@ -202,8 +204,9 @@ class Row:
     `changes` are all resources of the program, foundations' too where they had to be looked at. `planned` are the same
     as the engine told them: `{urn, name, type, op, forces, inputs, before}` with secrets masked; never shown.
     `foundation` names the stack of the network that this one needs, `fields` are what differs from the task that the
-    living deployment has. `hours` is how long the run is taken to last (`assumed`: nobody said so). `apply` are the
-    words after the program's name that bring it up. With a `problem` there is nothing else but names.
+    living deployment has, `findings` what rules say of it and of that foundation. `hours` is how long the run is
+    taken to last (`assumed`: nobody said so). `apply` are the words after the program's name that bring it up.
+    With a `problem` there is nothing else but names.
     """
 
     stack: str
@@ -217,6 +220,7 @@ class Row:
     apply: str = ""
     foundation: str | None = None
     fields: tuple[FieldChange, ...] = ()
+    findings: tuple[Finding, ...] = ()
     problem: Problem | None = None
     seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
     plan: Plan | None = field(default=None, compare=False, repr=False)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from compiler.catalog import tariffs
+from skywright.review.findings import findings
 from skywright.review.pricing import Around, plain, price
 from skywright.review.report import OPS, Change, Cost, Report, Row
 
@@ -58,7 +59,8 @@ def rows(
         plan=plan,
         run=plan.chosen.total if plan.chosen.total else None,
     )
-    return (*found, replace(row, apply=apply))
+    # Those of the foundation too: it is judged for the sake of every stack that needs it.
+    return (*found, replace(row, apply=apply, findings=findings(result)))
 
 
 def failed(stack: str, problem: Problem, *, name: str = "", file: str = "", plan: Plan | None = None) -> Row:
@@ -81,6 +83,7 @@ def report(found: Iterable[Sequence[Row]], *, commit: str = "", program: str = "
     traffic = any(row.spec.cloud not in tariffs.FREE for row in stacks if row.spec)
     return Report(
         (*founded.values(), *stacks),
+        tuple(dict.fromkeys(one for row in stacks for one in row.findings)),
         commit=commit,
         catalog=", ".join(dates),
         traffic=traffic,

@@ -81,6 +81,7 @@ def profile(
             name=name,
             description=f"Nodes of a deployment of skywright: {name}",
             assume_role_policy=trust(spec.region),
+            permissions_boundary=spec.given.permissions_boundary,
             tags=names.tags(spec, name),
         ),
         opts=options,

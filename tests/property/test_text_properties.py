@@ -25,7 +25,7 @@ from compiler.task import VALID_NAME, Task, deployment_name
 
 CONTRACT = schemas.load("task.v1.json")
 FOLDER = Path(schemas.__file__).parent
-FILES = [*sorted(FOLDER.glob("task.v1*.json")), FOLDER / "config.v1.json"]
+FILES = [*sorted(FOLDER.glob("task.v1*.json")), FOLDER / "config.v1.json", FOLDER / "policy.v1.json"]
 REGISTRY: Registry[Any] = Registry().with_resources(
     (known["$id"], Resource.from_contents(known)) for known in (schemas.load(path.name) for path in FILES)
 )
