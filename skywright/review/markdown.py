@@ -51,6 +51,9 @@ class _Body:
     def text(self) -> str:
         head, foot = self._head(), self._foot()
         room = self.limit - length(head) - length(foot) - 2
+        if room < len(self.changed) * 40:
+            foot = self._foot(brief=True)
+            room = self.limit - length(head) - length(foot) - 2
         details = self._details(room)
         if room < 0:  # more stacks than any comment holds: what was denied and the sums stay
             head = self._shorter(head, self.limit - length(foot) - 200)
@@ -68,11 +71,11 @@ class _Body:
         text += _policy(report.findings)
         return "\n".join(text)
 
-    def _foot(self) -> str:
+    def _foot(self, *, brief: bool = False) -> str:
         report, text = self.report, [""]
         stays = [part for part in (_stays(report), _not_priced(report)) if part]
         text += [*stays, ""] if stays else []
-        text += _commands(report, self.changed)
+        text += _commands(report, self.changed, brief=brief)
         facts = [f"commit {code(report.commit)}" if report.commit else ""]
         facts.append(f"prices of {code(report.catalog)}" if report.catalog else "")
         known = [one for one in facts if one]
@@ -82,7 +85,11 @@ class _Body:
         """All of them, else short ones, else as many short ones as there is room for."""
         for brief in (False, True):
             blocks = [_block(row, brief=brief) for row in self.changed]
-            note = _note("Only replacements, deletions and what costs most are listed.") if brief else ""
+            note = (
+                _note("What is small is left out of the details: the host takes no longer comment.")
+                if brief
+                else ""
+            )
             whole = "".join(blocks) + note
             if length(whole) <= room:
                 return whole
@@ -119,7 +126,7 @@ def _table(report: Report) -> Iterator[str]:
         denied = any(one.level is Level.DENY and one.stack == row.stack for one in report.findings)
         state = "policy ✗" if denied else "foundation" if row.is_foundation else "changed"
         if row.problem:
-            yield f"| {code(row.stack or row.file)} | failed ✗ | {'| ' * len(OPS)}| – |"
+            yield f"| {code(row.stack or row.file)} | failed ✗ | {'| ' * len(OPS)}– |"
             continue
         cells = " | ".join(_count(row, op) for op in OPS)
         yield f"| {code(row.stack)} | {state} | {cells} | {words.signed(row.cost.hourly)}/h |"
@@ -174,7 +181,7 @@ def _block(row: Row, *, brief: bool) -> str:
     shown = [one for one in row.changing if not brief or _matters(one)]
     if shown:
         text += ["| | resource | type | cost | why |", "|---|---|---|--:|---|"]
-        text += [_resource(one) for one in shown]
+        text += [_resource(label, one, count) for label, one, count in words.grouped(shown)]
         text.append("")
     left = len(row.changing) - len(shown)
     if left:
@@ -186,8 +193,9 @@ def _matters(one: Change) -> bool:
     return one.op in ("replace", "delete") or abs(one.hourly) >= 0.01
 
 
-def _resource(one: Change) -> str:
-    cells = (MARKS[one.op], code(one.resource), code(one.kind), prose(words.price(one)), _why(one))
+def _resource(label: str, one: Change, count: int) -> str:
+    price = words.price(one) + (" each" if count > 1 and one.hourly else "")
+    cells = (MARKS[one.op], code(label), code(one.kind), prose(price), _why(one))
     return f"| {' | '.join(cells)} |"
 
 
@@ -224,11 +232,8 @@ def _fields(changes: Sequence[FieldChange]) -> Iterator[str]:
 
 
 def _stays(report: Report) -> str:
-    cost = report.cost
-    if not cost.stays and not cost.stays_before:
-        return ""
-    change = f" ({words.signed(cost.monthly)})" if cost.stays_before else ""
-    return f"What stays when the runs have ended: {words.money(cost.stays)} a month{change}.  "
+    kept = words.stays(report)
+    return f"What stays when the runs have ended: {prose(kept)}.  " if kept else ""
 
 
 def _not_priced(report: Report) -> str:
@@ -239,18 +244,19 @@ def _not_priced(report: Report) -> str:
     return f"Not priced: {', '.join(shown)}{more}"
 
 
-def _commands(report: Report, changed: Sequence[Row]) -> Iterator[str]:
-    """What brings it up, and what drops it; many of them folded."""
+def _commands(report: Report, changed: Sequence[Row], *, brief: bool) -> Iterator[str]:
+    """What brings it up, and what drops it; many of them folded, or only how they go where there is no room."""
     commands = list(dict.fromkeys(one.apply for one in changed if one.apply))
     if not commands:
         return
-    if len(commands) == 1:
-        yield f"Apply: {code(f'{report.program} {commands[0]}', most=None)} · Drop: {prose(report.drop)}"
+    if brief or len(commands) == 1:
+        one = "up FILE" if brief and len(commands) > 1 else commands[0]
+        yield f"Apply: {command(f'{report.program} {one}')} · Drop: {prose(report.drop)}"
         return
     yield f"<details><summary>Apply with {len(commands)} commands</summary>"
     yield ""
     for one in commands[:60]:
-        yield f"- {code(f'{report.program} {one}', most=None)}"
+        yield f"- {command(f'{report.program} {one}')}"
     if len(commands) > 60:
         yield f"- … {len(commands) - 60} more"
     yield ""
@@ -268,9 +274,17 @@ def _bold_money(text: str) -> str:
     return re.sub(r"([+−]?\$[\d.,]*\d(?:/h)?)", r"**\1**", text, count=1)
 
 
-def code(text: str, most: int | None = NAME) -> str:
+def code(text: str) -> str:
     """`text` as code, in a table or outside, whatever is in it; mentions and references in code are none."""
-    shown = cut(words.safe(text), most)
+    return _code(words.cut(words.safe(text), NAME))
+
+
+def command(text: str) -> str:
+    """A command as code, whole, and without marks that would be copied with it."""
+    return _code(words.safe(text, isolate=False))
+
+
+def _code(shown: str) -> str:
     if not shown:
         return ""
     if _PLAIN.match(shown):
@@ -280,18 +294,10 @@ def code(text: str, most: int | None = NAME) -> str:
 
 def prose(text: str) -> str:
     """A sentence of others: its `code` stays code, everything else is mere text."""
-    parts = cut(words.safe(text), MESSAGE).split("`")
+    parts = words.cut(words.safe(text), MESSAGE).split("`")
     if len(parts) % 2 == 0:  # one that nobody closed
         parts[-2:] = ["'".join(parts[-2:])]
     return "".join(code(part) if number % 2 else _words(part) for number, part in enumerate(parts))
-
-
-def cut(text: str, most: int | None) -> str:
-    """At most so many characters; a mark of direction that was opened is closed again."""
-    if most is None or len(text) <= most:
-        return text
-    kept = text[: most - 1] + "…"
-    return kept + "\u2069" if kept.count("\u2068") > kept.count("\u2069") else kept
 
 
 def _words(text: str) -> str:
@@ -307,4 +313,4 @@ def _entities(text: str) -> str:
 
 def _html(text: str) -> str:
     """As code inside a line of HTML."""
-    return f"<code>{html.escape(cut(words.safe(text), NAME))}</code>"
+    return f"<code>{html.escape(words.cut(words.safe(text), NAME))}</code>"

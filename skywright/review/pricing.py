@@ -316,7 +316,6 @@ FREE = frozenset((
     "azure-native:compute:ProximityPlacementGroup", "azure-native:network:NetworkInterface",
     "azure-native:network:NetworkSecurityGroup", "azure-native:network:Subnet",
     "azure-native:network:VirtualNetwork", "azure-native:resources:ResourceGroup", "azure-native:storage:Blob",
-    "azure-native:storage:BlobContainer", "azure-native:keyvault:Vault",
     "kubernetes:networking.k8s.io/v1:NetworkPolicy",
 ))  # fmt: skip
 """Types that nobody takes money for; what is put into a bucket is the bucket's."""

@@ -305,14 +305,22 @@ class Report:
         return tuple(dict.fromkeys((*(("traffic",) if self.traffic else ()), *found)))
 
     @property
+    def rates(self) -> tuple[str, ...]:
+        """Prices by use of what stays: `objects $0.023 per GB and month`."""
+        prices = [one.after for row in self.rows for one in row.changes if one.after and one.after.stays]
+        found = [f"{part.what} {part.rate}" for price in prices for part in price.parts if part.rate]
+        return tuple(dict.fromkeys(found))
+
+    @property
     def denied(self) -> bool:
         return any(one.level is Level.DENY for one in self.findings)
 
     @property
     def exit(self) -> Exit:
-        """That of the worst: a preview that failed, then a rule that denies; else fine."""
+        """That of the worst, which has the highest number: a preview that failed, a rule that denies; else fine."""
         found = [row.problem.exit for row in self.rows if row.problem]
-        return max(found) if found else Exit.POLICY if self.denied else Exit.FINE
+        worst: Exit = max([Exit.POLICY if self.denied else Exit.FINE, *found])
+        return worst
 
     def to_data(self) -> dict[str, Any]:
         """What `--json` prints."""

@@ -17,6 +17,8 @@ Line = tuple[str, str]
 
 MARKS = {"create": "+", "update": "~", "replace": "±", "delete": words.MINUS}
 ALTERNATIVES = 2
+WIDTH = 44
+"""Characters of a name in the table."""
 
 
 def lines(report: Report, *, offers: bool = True) -> Iterator[Line]:
@@ -56,7 +58,7 @@ def _table(report: Report) -> Iterator[Line]:
     shown = [row for row in report.rows if row.status != "unchanged"]
     body: list[tuple[str, ...]] = []
     for row in shown:
-        name = words.safe(row.stack)
+        name = words.cut(words.safe(row.stack), WIDTH)
         if row.problem:
             body.append((name, "", "", "", "", "cannot be previewed"))
         else:
@@ -83,9 +85,10 @@ def _stack(report: Report, row: Row, offers: bool) -> Iterator[Line]:
     yield from _fields(row)
     quiet = [one for one in row.changing if one.op == "create" and _is_free(one)]
     shown = [one for one in row.changing if one not in quiet or len(quiet) < 3]
-    width = max((words.columns(words.safe(one.resource)) for one in shown), default=0)
-    for one in shown:
-        yield _change(one, width), one.op
+    labelled = [(words.safe(label), one, count) for label, one, count in words.grouped(shown)]
+    width = max((words.columns(label) for label, _, _ in labelled), default=0)
+    for label, one, count in labelled:
+        yield _change(label, one, count, width), one.op
     if len(quiet) >= 3:
         names = ", ".join(words.safe(one.resource) for one in quiet[:6])
         more = f", … {len(quiet) - 6} more" if len(quiet) > 6 else ""
@@ -97,9 +100,9 @@ def _is_free(change: Change) -> bool:
     return change.after is not None and change.after.kind is Kind.FREE
 
 
-def _change(one: Change, width: int) -> str:
-    name = words.safe(one.resource)
+def _change(name: str, one: Change, count: int, width: int) -> str:
     text = f"  {MARKS[one.op]} {name}{' ' * (width - words.columns(name))}  {words.price(one)}"
+    text += " each" if count > 1 and one.hourly else ""
     found = one.priced
     if found and len(found.parts) > 1 and one.op in ("create", "delete"):
         text += f"  ({', '.join(words.safe(words.part(part)) for part in found.parts)})"

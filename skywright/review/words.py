@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from compiler.words import span
@@ -61,13 +63,20 @@ def closing(report: Report) -> str:
             text += f", {money(cost.run)} for {runs(report)}"
     else:
         text = f"nothing changes: {money(cost.after)}/h as now"
-    if cost.stays or cost.stays_before:
-        text += f", {money(cost.stays)} a month for what stays"
-        if cost.monthly and cost.stays_before:
-            text += f" ({signed(cost.monthly)})"
+    if kept := stays(report):
+        text += f", {kept} for what stays"
     if report.not_priced:
         text += f"; not priced: {', '.join(report.not_priced)}"
     return text
+
+
+def stays(report: Report) -> str:
+    """What is paid for what outlives the runs: `$1.20 a month (+$0.40), objects $0.023 per GB and month`."""
+    cost, parts = report.cost, list[str]()
+    if cost.stays or cost.stays_before:
+        change = f" ({signed(cost.monthly)})" if cost.monthly and cost.stays_before else ""
+        parts.append(f"{money(cost.stays)} a month{change}")
+    return ", ".join((*parts, *report.rates))
 
 
 def runs(report: Report) -> str:
@@ -125,12 +134,39 @@ SHOWN = 40
 """Characters of a value that is shown beside its change."""
 
 
-def safe(text: str) -> str:
-    """`text` on one line, without what steers terminals, and with letters from right to left kept in their place."""
+def safe(text: str, *, isolate: bool = True) -> str:
+    """`text` on one line, without what steers terminals; `isolate` keeps letters from right to left in their place."""
     shown = _STEERING.sub(" ", text.encode("utf-8", "replace").decode()).strip()
-    if any(unicodedata.bidirectional(char) in ("R", "AL", "AN") for char in shown):
+    if isolate and any(unicodedata.bidirectional(char) in ("R", "AL", "AN") for char in shown):
         return f"\u2068{shown}\u2069"
     return shown
+
+
+def cut(text: str, most: int) -> str:
+    """At most so many characters; a mark of direction that was opened is closed again."""
+    if len(text) <= most:
+        return text
+    kept = text[: most - 1] + "…"
+    return kept + "\u2069" if kept.count("\u2068") > kept.count("\u2069") else kept
+
+
+def grouped(changes: Sequence[Change]) -> list[tuple[str, Change, int]]:
+    """Neighbours that differ by their number alone, together: `node-0 … node-3`, one of them, how many."""
+    found: list[tuple[str, Change, int]] = []
+    for _, same in itertools.groupby(changes, _alike):
+        ones = list(same)
+        if len(ones) > 2:
+            found.append((f"{ones[0].resource} … {ones[-1].resource}", ones[0], len(ones)))
+        else:
+            found += [(one.resource, one, 1) for one in ones]
+    return found
+
+
+def _alike(one: Change) -> tuple[object, ...]:
+    head, _, number = one.resource.rpartition("-")
+    name = head if number.isdigit() else one.resource
+    parts = tuple(part.what for part in one.priced.parts) if one.priced else ()
+    return name, one.op, one.kind, price(one), why(one), parts
 
 
 def columns(text: str) -> int:
