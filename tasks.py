@@ -27,13 +27,16 @@ PROJECT = (
         (
             Positional(
                 "only",
-                "names of figures; `corpus DIR`: read task files as SkyPilot does; `clouds`: examples on every cloud",
+                "names of figures; `corpus DIR`: read task files as SkyPilot does; `clouds`: examples on every cloud; "
+                "`deadline`: policies on recorded spot capacity",
                 many=True,
                 optional=True,
             ),
         ),
         (
             Flag("rival", "also measure SkyPilot, in an environment of its own"),
+            Flag("traces", "deadline: a file of recorded spot capacity", kind=Kind.TEXT, value="FILE"),
+            Flag("every", "deadline: one window of so many", kind=Kind.WHOLE, value="N"),
             Flag("json", "print the result as data"),
         ),
     ),

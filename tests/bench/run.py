@@ -98,6 +98,12 @@ def run(values: Any) -> int:
         from tests.bench import corpus
 
         return corpus.run(values.only[1:])
+    if values.only and values.only[0] == "deadline":
+        from tests.bench import deadline
+
+        return deadline.run(
+            [Path(values.traces)] if values.traces else [], values.every or 1, bool(values.json)
+        )
     if values.only and values.only[0] == "clouds":
         from tests.bench import clouds as table
 
