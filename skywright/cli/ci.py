@@ -15,7 +15,7 @@ from skywright.cli.arguments import Values
 
 if TYPE_CHECKING:
     from skywright.config import Config
-    from skywright.review.workflows import Facts
+    from skywright.review.workflow_steps import Facts
 
 LOGINS = ("aws", "gcp", "azure")
 """Clouds that take a job's own identity."""
@@ -91,7 +91,8 @@ def _root() -> Path:
 
 def _facts(values: Values, root: Path, settings: Config) -> tuple[Facts, tuple[str, ...]]:
     """What the workflows are made of, and what is left to be done by hand."""
-    from skywright.review.workflows import PINNED, RELEASE, Facts
+    from skywright.review.workflow_steps import Facts
+    from skywright.review.workflows import PINNED, RELEASE
 
     tasks, left = _tasks(values.tasks, root)
     documents = [data for name in _matching(tasks, root) for data in _documents(root / name)]
@@ -99,7 +100,7 @@ def _facts(values: Values, root: Path, settings: Config) -> tuple[Facts, tuple[s
     logins = tuple(name for name in LOGINS if name in clouds)
     if "kubernetes" in clouds:
         left = (*left, "kubernetes: a step that writes the KUBECONFIG of the cluster, after the login")
-    release, branch, runner = values.release, values.branch or "main", values.runner or "ubuntu-24.04"
+    release, branch, runner = values.release, values.branch or "main", values.runner
     for flag, text, form in (
         ("release", release, RELEASE),
         ("branch", branch, BRANCH),
@@ -117,6 +118,8 @@ def _facts(values: Values, root: Path, settings: Config) -> tuple[Facts, tuple[s
         says = f"`--release` is not pinned: {release[:80]}"
         hint = "NAME==VERSION, an address with #sha256=..., or git+https://...@COMMIT"
         raise Problems(Problem("usage/flag-value", says, hint=hint))
+    if runner is None:
+        left = (*left, "recovery: --runner LABEL, of a machine that stays and keeps what control knows")
     given = settings.given.get("gcp")
     regions = settings.regions.get("aws")
     facts = Facts(

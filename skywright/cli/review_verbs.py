@@ -47,7 +47,11 @@ REVIEW_VERBS: tuple[Verb, ...] = (
                 "REQUIREMENT",
             ),
             text("branch", "the branch whose merges are applied (default: main)", "NAME"),
-            text("runner", "where jobs that apply run (default: ubuntu-24.04)", "LABEL"),
+            text(
+                "runner",
+                "a machine that stays, where jobs apply and recover (default: a hosted one)",
+                "LABEL",
+            ),
             JSON,
         ),
         doc=CI_DOC,

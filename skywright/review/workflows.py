@@ -7,8 +7,20 @@ import json
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
+
+from skywright.review.workflow_steps import (
+    DEFAULTS,
+    HOSTED,
+    PLACE,
+    Facts,
+    Role,
+    checkout,
+    environment,
+    identity,
+    install,
+    login,
+)
 
 FOLDER = ".github/workflows"
 NAMES = ("preview", "apply", "drift")
@@ -19,40 +31,7 @@ RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@:/=+#&,\[\]<>~!-]*\Z")
 PINNED = re.compile(r"==[0-9]|@[0-9a-f]{40}\b|#sha256=[0-9a-f]{64}\b")
 """A version, a commit or a hash: what is installed does not change while nobody looks."""
 
-ACTIONS = {
-    "actions/checkout": ("11bd71901bbe5b1630ceea73d27597364c9af683", "v4.2.2"),
-    "actions/setup-python": ("a26af69be951a213d495a4c3e4e4022e16d87065", "v5.6.0"),
-    "aws-actions/configure-aws-credentials": ("e3dd6a429d7300a6a4c196c26e071d42e0343502", "v4.0.2"),
-    "google-github-actions/auth": ("ba79af03959ebeac9769e648f473a284504d9193", "v2.1.10"),
-    "azure/login": ("a457da9ea143d694b1b9c7c869ebb04ebe844ef5", "v2.3.0"),
-}
-"""Every action that is used, by commit, and the release that the commit is."""
-
 HEAD = "# Made by `skywright ci github`, which writes it anew; sha256 of the rest: "
-
-
-class Role(str, Enum):
-    """What a job may do in the clouds: read, or also write."""
-
-    PREVIEW = "PREVIEW"
-    APPLY = "APPLY"
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What workflows depend on. `tasks` are names or patterns of task files, `watched` what else a preview is made of
-    (folders end with `/**`), `clouds` those that need credentials, `release` what pip installs (None: a variable of
-    the repository says it), `runner` where jobs
-    that write run, `branch` the one that is applied. `region` and `account` are what the settings name."""
-
-    tasks: tuple[str, ...]
-    clouds: tuple[str, ...]
-    release: str | None
-    branch: str = "main"
-    watched: tuple[str, ...] = ()
-    runner: str = "ubuntu-24.04"
-    region: str | None = None
-    account: str | None = None
 
 
 class State(str, Enum):
@@ -102,21 +81,21 @@ permissions: {{}}
 concurrency:
   group: skywright-preview-${{{{ github.event.pull_request.number }}}}
   cancel-in-progress: true
-{_DEFAULTS}
+{DEFAULTS}
 jobs:
   preview:
     # A fork's pull request gets no identity in our clouds and no right to comment.
     if: github.event.pull_request.head.repo.full_name == github.repository
-    runs-on: ubuntu-24.04
+    runs-on: {HOSTED}
     timeout-minutes: 30
     permissions:
       contents: read
       pull-requests: write
-{_identity(facts)}{_environment(facts)}
+{identity(facts)}{environment(facts)}
     steps:
-{_install(facts)}
-{_checkout()}
-{_login(facts, Role.PREVIEW)}
+{install(facts)}
+{checkout()}
+{login(facts, Role.PREVIEW)}
       - name: Preview
         id: preview
         working-directory: {PLACE}
@@ -161,20 +140,20 @@ permissions: {{}}
 concurrency:
   group: skywright-apply-${{{{ github.sha }}}}
   cancel-in-progress: false
-{_DEFAULTS}
+{DEFAULTS}
 jobs:
   apply:
-    runs-on: {facts.runner}
+    runs-on: {facts.runner or HOSTED}
     # Who may approve this environment, and which branches reach it, is set in the repository.
     environment: skywright
     timeout-minutes: 360
     permissions:
       contents: read
-{_identity(facts)}{_environment(facts)}
+{identity(facts)}{environment(facts, Role.APPLY)}
     steps:
-{_install(facts)}
-{_checkout(depth=0)}
-{_login(facts, Role.APPLY)}
+{install(facts, Role.APPLY)}
+{checkout(depth=0)}
+{login(facts, Role.APPLY)}
       - name: Apply
         working-directory: {PLACE}
         env:
@@ -185,7 +164,7 @@ jobs:
             '*.approval.json' >"$RUNNER_TEMP/approvals"
           code=0
           while IFS= read -r -d '' approval; do
-            skywright up --approved "$approval" --yes </dev/null || code=$?
+            skywright up --approved "$approval" --yes{" --detach" if facts.runner else ""} </dev/null || code=$?
           done <"$RUNNER_TEMP/approvals"
           exit "$code"
 """
@@ -193,38 +172,32 @@ jobs:
 
 def _drift(facts: Facts) -> str:
     return f"""\
-# Every hour, by hand, or when something calls: what was lost or changed is told by a failed run, read-only. Recovery
-# is asked for by hand or by a call (repository_dispatch of the type skywright-recover), inside what was approved.
-name: skywright drift
+# Every hour, by hand, or when something calls: what was lost or changed is told by a failed run, read-only.
+{_ASKED if facts.runner else ""}name: skywright drift
 on:
   schedule:
     - cron: "17 * * * *"
-  workflow_dispatch:
-    inputs:
-      recover:
-        description: Bring back what is lost, inside what was approved
-        type: boolean
-        default: false
+  workflow_dispatch:{_INPUT if facts.runner else ""}
   repository_dispatch:
-    types: [skywright-drift, skywright-recover]
+    types: [skywright-drift{", skywright-recover" if facts.runner else ""}]
 permissions: {{}}
 concurrency:
   group: skywright-drift
   cancel-in-progress: false
-{_DEFAULTS}
+{DEFAULTS}
 jobs:
   drift:
-    runs-on: ubuntu-24.04
+    runs-on: {HOSTED}
     timeout-minutes: 60
     permissions:
       contents: read
-{_identity(facts)}{_environment(facts)}
+{identity(facts)}{environment(facts)}
     outputs:
       code: ${{{{ steps.drift.outputs.code }}}}
     steps:
-{_install(facts)}
-{_checkout()}
-{_login(facts, Role.PREVIEW)}
+{install(facts)}
+{checkout()}
+{login(facts, Role.PREVIEW)}
       - name: Drift
         id: drift
         working-directory: {PLACE}
@@ -236,16 +209,16 @@ jobs:
           echo "code=$code" >>"$GITHUB_OUTPUT"
           # 7: there is drift, which the last job tells, or the recovery ends.
           if [ "$code" -ne 7 ]; then exit "$code"; fi
-{_told()}
-{_recover(facts)}"""
+{_told(facts)}
+{_recover(facts) if facts.runner else ""}"""
 
 
-def _told() -> str:
+def _told(facts: Facts) -> str:
     return f"""\
   told:
     needs: drift
-    if: needs.drift.outputs.code == '7' && {_NOT_WANTED}
-    runs-on: ubuntu-24.04
+    if: needs.drift.outputs.code == '7'{f" && {_NOT_WANTED}" if facts.runner else ""}
+    runs-on: {HOSTED}
     timeout-minutes: 5
     permissions: {{}}
     steps:
@@ -257,116 +230,47 @@ def _recover(facts: Facts) -> str:
   recover:
     needs: drift
     if: needs.drift.outputs.code == '7' && {_WANTED}
-    runs-on: {facts.runner}
+    runs-on: {facts.runner or HOSTED}
     environment: skywright
     timeout-minutes: 360
     permissions:
       contents: read
-{_identity(facts)}{_environment(facts)}
+{identity(facts)}{environment(facts, Role.APPLY)}
     steps:
-{_install(facts)}
-{_checkout()}
-{_login(facts, Role.APPLY)}
+{install(facts, Role.APPLY)}
+{checkout()}
+{login(facts, Role.APPLY)}
       - name: Recover
         working-directory: {PLACE}
         run: |
-          git ls-files -z -- '*.approval.json' >"$RUNNER_TEMP/approvals"
-          code=0
-          while IFS= read -r -d '' approval; do
-            skywright up --approved "$approval" --yes </dev/null || code=$?
-          done <"$RUNNER_TEMP/approvals"
+          # Control, which this starts, brings back what is lost by itself, inside what was approved.
+          if ! skywright status --refresh --json | grep -q '"name"'; then
+            echo '::error::no deployment is known on this machine: was it this one that applied them?'
+            exit 4
+          fi
+          end=$((SECONDS + 3600)) code=0
+          skywright drift --all || code=$?
+          while [ "$code" -eq 7 ] && [ "$SECONDS" -lt "$end" ]; do
+            sleep 20
+            code=0
+            skywright drift --all || code=$?
+          done
           exit "$code"
 """
 
 
 _WANTED = "(inputs.recover || github.event.action == 'skywright-recover')"
 _NOT_WANTED = f"!{_WANTED}"
-
-PLACE = "repository"
-"""Where the repository lies below the workspace: logins leave files beside it, which are in nobody's workdir so."""
-
-_DEFAULTS = """\
-defaults:
-  run:
-    shell: bash"""
-
-
-def _identity(facts: Facts) -> str:
-    """The right to say to a cloud who the job is, where a cloud is asked."""
-    return "      id-token: write\n" if facts.clouds else ""
-
-
-def _environment(facts: Facts) -> str:
-    lines = [
-        "    env:",
-        "      # Where the state lies, and what its secrets are encrypted with (a key of the cloud's KMS): variables",
-        "      # of the repository, as everything below that begins with vars. Nothing here is a stored key.",
-        "      PULUMI_BACKEND_URL: ${{ vars.SKYWRIGHT_STATE }}",
-        "      SKYWRIGHT_SECRETS_PROVIDER: ${{ vars.SKYWRIGHT_SECRETS }}",
-        "      # Python takes no module out of the folder that is checked out.",
-        '      PYTHONSAFEPATH: "1"',
-    ]
-    if "azure" in facts.clouds:
-        lines += [
-            "      ARM_SUBSCRIPTION_ID: ${{ vars.SKYWRIGHT_AZURE_SUBSCRIPTION }}",
-            "      ARM_TENANT_ID: ${{ vars.SKYWRIGHT_AZURE_TENANT }}",
-        ]
-    return "\n".join(lines)
-
-
-def _install(facts: Facts) -> str:
-    """Before anything is checked out: nothing of the repository can take part in it."""
-    return f"""\
-      - uses: {_action("actions/setup-python")}
-        with:
-          python-version: "3.12"
-      - name: Install skywright
-        env:
-          RELEASE: {json.dumps(facts.release or "${{ vars.SKYWRIGHT_RELEASE }}")}
-        run: |
-          if [ -z "$PULUMI_BACKEND_URL" ] || [ -z "$RELEASE" ]; then
-            echo '::error::set the variables of the repository: SKYWRIGHT_STATE, and SKYWRIGHT_RELEASE if it is read'
-            exit 1
-          fi
-          python -m venv "$RUNNER_TEMP/skywright"
-          "$RUNNER_TEMP/skywright/bin/pip" install --quiet --disable-pip-version-check "$RELEASE"
-          echo "$RUNNER_TEMP/skywright/bin" >>"$GITHUB_PATH\""""
-
-
-def _checkout(depth: int | None = None) -> str:
-    deep = "" if depth is None else f"\n          fetch-depth: {depth}"
-    return f"""\
-      - uses: {_action("actions/checkout")}
-        with:
-          path: {PLACE}
-          persist-credentials: false{deep}"""
-
-
-def _login(facts: Facts, role: Role) -> str:
-    """Short-lived credentials of each cloud, in exchange for the job's own identity."""
-    steps = []
-    if "aws" in facts.clouds:
-        region = facts.region or "${{ vars.SKYWRIGHT_AWS_REGION }}"
-        steps.append(f"""\
-      - uses: {_action("aws-actions/configure-aws-credentials")}
-        with:
-          role-to-assume: ${{{{ vars.SKYWRIGHT_AWS_{role.value}_ROLE }}}}
-          aws-region: {region}""")
-    if "gcp" in facts.clouds:
-        steps.append(f"""\
-      - uses: {_action("google-github-actions/auth")}
-        with:
-          workload_identity_provider: ${{{{ vars.SKYWRIGHT_GCP_PROVIDER }}}}
-          service_account: ${{{{ vars.SKYWRIGHT_GCP_{role.value}_ACCOUNT }}}}
-          project_id: {facts.account or "${{ vars.SKYWRIGHT_GCP_PROJECT }}"}""")
-    if "azure" in facts.clouds:
-        steps.append(f"""\
-      - uses: {_action("azure/login")}
-        with:
-          client-id: ${{{{ vars.SKYWRIGHT_AZURE_{role.value}_CLIENT }}}}
-          tenant-id: ${{{{ vars.SKYWRIGHT_AZURE_TENANT }}}}
-          subscription-id: ${{{{ vars.SKYWRIGHT_AZURE_SUBSCRIPTION }}}}""")
-    return "\n".join(steps) or "      # No cloud is named in settings or tasks: nothing to log in to."
+_ASKED = """\
+# Recovery is asked for by hand or by a call (repository_dispatch of the type skywright-recover): on the machine that
+# applied, control brings back what is lost, inside what was approved.
+"""
+_INPUT = """
+    inputs:
+      recover:
+        description: Bring back what is lost, inside what was approved
+        type: boolean
+        default: false"""
 
 
 def variables(facts: Facts) -> tuple[str, ...]:
@@ -384,8 +288,3 @@ def _listed(words: Sequence[str], indent: int) -> str:
 
 def _pathspecs(facts: Facts) -> str:
     return " ".join(shlex.quote(f":(glob){word}") for word in facts.tasks)
-
-
-def _action(name: str) -> str:
-    commit, release = ACTIONS[name]
-    return f"{name}@{commit} # {release}"

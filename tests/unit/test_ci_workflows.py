@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ import yaml
 from compiler.catalog import clouds
 from skywright.cli.program import main
 from skywright.review import workflows
-from skywright.review.workflows import Facts
+from skywright.review.workflow_steps import ACTIONS, PLACE, Facts
 from tests.e2e import job_runner
 
 FILES = tuple(f"{workflows.FOLDER}/skywright-{name}.yml" for name in workflows.NAMES)
 ALL = Facts(("train.yaml", "tasks/*.yaml"), ("aws", "gcp", "azure"), "skywright==1.2.3", watched=("code/**",))
+ON_OURS = replace(ALL, runner="gpu-desk")
 LOCAL = Facts(("hello.yaml",), (), "skywright==1.2.3")
 EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}")
 
@@ -53,7 +55,7 @@ def jobs(facts: Facts) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{name}/{job}", body
 
 
-@pytest.mark.parametrize("facts", [ALL, LOCAL])
+@pytest.mark.parametrize("facts", [ALL, ON_OURS, LOCAL])
 def test_each_job_has_only_the_rights_that_it_needs(facts: Facts) -> None:
     login = {"id-token": "write"} if facts.clouds else {}
     allowed = {
@@ -61,8 +63,9 @@ def test_each_job_has_only_the_rights_that_it_needs(facts: Facts) -> None:
         "apply/apply": {"contents": "read", **login},
         "drift/drift": {"contents": "read", **login},
         "drift/told": {},
-        "drift/recover": {"contents": "read", **login},
     }
+    if facts.runner:
+        allowed["drift/recover"] = {"contents": "read", **login}
     assert {name: body["permissions"] for name, body in jobs(facts)} == allowed
     assert all(data["permissions"] == {} for data in parsed(facts).values())
 
@@ -84,12 +87,12 @@ def test_pull_requests_run_no_code_of_theirs_and_forks_nothing() -> None:
     assert steps[installed]["env"] == {"RELEASE": "skywright==1.2.3"}
     assert job["env"]["PYTHONSAFEPATH"] == "1"
     # A login leaves a file in the workspace: the repository lies beside it, not around it.
-    assert steps[checkout]["with"]["path"] == workflows.PLACE
+    assert steps[checkout]["with"]["path"] == PLACE
     assert all("pip" not in step.get("run", "") for step in steps[checkout:])
 
 
 def test_nothing_is_a_stored_key_and_the_token_reaches_one_step() -> None:
-    for facts in (ALL, LOCAL):
+    for facts in (ALL, ON_OURS, LOCAL):
         text = "".join(workflows.render(facts).values())
         assert "secrets." not in text
         assert not re.search(r"(?i)access[-_]key|credentials_json|client[-_]secret|password", text)
@@ -107,30 +110,43 @@ def test_nothing_is_a_stored_key_and_the_token_reaches_one_step() -> None:
 
 
 def test_expressions_never_stand_in_a_script() -> None:
-    scripts = [step["run"] for _, body in jobs(ALL) for step in body["steps"] if "run" in step]
+    scripts = [step["run"] for _, body in jobs(ON_OURS) for step in body["steps"] if "run" in step]
     assert len(scripts) >= 8
     for script in scripts:
         assert "${{" not in script
         done = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     known = {"github", "vars", "steps", "needs", "inputs"}
-    for text in workflows.render(ALL).values():
+    for text in workflows.render(ON_OURS).values():
         assert {found.partition(".")[0] for found in EXPRESSION.findall(text)} <= known
 
 
 def test_previews_read_and_only_protected_jobs_write() -> None:
-    for name, body in jobs(ALL):
+    for name, body in jobs(ON_OURS):
         text = json.dumps(body)
         writes = name in ("apply/apply", "drift/recover")
         assert ("_APPLY_" in text) == writes
-        assert ("skywright up " in text) == writes
+        assert ("skywright up " in text) == (name == "apply/apply")
         assert (body.get("environment") == "skywright") == writes
+        assert (body["runs-on"] == "gpu-desk") == writes
+        # What control runs from is still there when the job's own folder is emptied.
+        assert ("$HOME/.cache/skywright-jobs/" in str(body["steps"])) == writes
+        assert ("RUNNER_TRACKING_ID" in body.get("env", {})) == writes
         assert not ("_APPLY_" in text and "_PREVIEW_" in text)
 
 
+def test_recovery_is_where_control_stays_and_a_hosted_runner_follows_to_the_end() -> None:
+    assert set(parsed(ALL)["drift"]["jobs"]) == {"drift", "told"}
+    assert parsed(ALL)["drift"]["on"]["workflow_dispatch"] is None
+    assert "--detach" not in workflows.render(ALL)[FILES[1]]
+    assert set(parsed(ON_OURS)["drift"]["jobs"]) == {"drift", "told", "recover"}
+    assert "recover" in parsed(ON_OURS)["drift"]["on"]["workflow_dispatch"]["inputs"]
+    assert "--yes --detach" in workflows.render(ON_OURS)[FILES[1]]
+
+
 def test_actions_are_pinned_by_commit() -> None:
-    uses = [step["uses"] for _, body in jobs(ALL) for step in body["steps"] if "uses" in step]
-    assert {one.partition("@")[0] for one in uses} == set(workflows.ACTIONS)
+    uses = [step["uses"] for _, body in jobs(ON_OURS) for step in body["steps"] if "uses" in step]
+    assert {one.partition("@")[0] for one in uses} == set(ACTIONS)
     assert all(re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", one) for one in uses)
 
 
@@ -162,7 +178,7 @@ def test_every_workflow_has_what_the_hosts_schema_asks_for() -> None:
         "outputs",
         "steps",
     }
-    for data in parsed(ALL).values():
+    for data in (*parsed(ALL).values(), *parsed(ON_OURS).values()):
         assert set(data) == {"name", "on", "permissions", "concurrency", "defaults", "jobs"}
         for body in data["jobs"].values():
             assert set(body) <= known_job
@@ -304,6 +320,7 @@ printf '%s\\n' "$*" >>"$CALLS"
 case "$1" in
 preview) printf '%s' "$SHOWS"; echo 'what went wrong' >&2; exit "${CODE_PREVIEW:-0}" ;;
 drift) echo '1 of 2 stacks'; exit "${CODE_DRIFT:-0}" ;;
+status) printf '%s' "$SHOWS" ;;
 up) case "$3" in *bad*) exit 6 ;; esac ;;
 esac
 """
@@ -395,3 +412,12 @@ def test_the_script_of_drift_hands_on_that_there_is_some(in_job: Job, drift: str
     assert in_job.run("drift/drift", CODE_DRIFT=drift)[0] == code
     assert (in_job.folder.parent / "summary").read_text() == "    1 of 2 stacks\n"
     assert in_job.run("drift/told")[0] == 7
+
+
+def test_the_script_of_recovery_waits_for_control_and_says_where_there_is_none(in_job: Job) -> None:
+    known = '{"deployments": [{"name": "train"}]}'
+    assert in_job.run("drift/recover", ON_OURS, SHOWS=known)[0] == 0
+    assert in_job.called() == ["status --refresh --json", "drift --all"]
+    assert in_job.run("drift/recover", ON_OURS, SHOWS=known, CODE_DRIFT="4")[0] == 4
+    assert in_job.run("drift/recover", ON_OURS, SHOWS='{"deployments": []}')[0] == 4
+    assert in_job.called() == ["status --refresh --json"]
