@@ -1,16 +1,18 @@
-"""The table of docs/clouds/README.md, made from the clouds: what each is, needs and can."""
+"""The table of docs/clouds/README.md, made from the clouds, and the policy of docs/clouds/aws.md, from the rights."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from compiler.offer import Capability
 from stacks import OURS, cloud
+from stacks.aws import rights
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "clouds"
-DOC = FOLDER / "README.md"
+DOC, AWS = FOLDER / "README.md", FOLDER / "aws.md"
 
 
 def text() -> str:
@@ -43,5 +45,25 @@ def _lines(names: tuple[str, ...]) -> Iterator[str]:
         yield f"| {page} | {what} | {extra} | {network} | {lacking} |"
 
 
+def policy() -> str:
+    """The page of AWS with its policy made anew: a statement's rights in threes."""
+    rows = []
+    for one in rights.policy()["Statement"]:
+        actions = [json.dumps(action) for action in one.pop("Action")]
+        lines = [", ".join(actions[start : start + 3]) for start in range(0, len(actions), 3)]
+        order = [name for name in ("Sid", "Effect", "Resource", "Condition") if name in one]
+        head = json.dumps({name: one[name] for name in order})[:-1]
+        rows.append(f' {head}, "Action": [\n   ' + ",\n   ".join(lines) + "]}")
+    whole = '{"Version": "2012-10-17", "Statement": [\n' + ",\n".join(rows) + "\n]}"
+    found, times = re.subn(
+        r"(?s)(<!-- policy -->\n```json\n).*?(\n```)",
+        lambda match: f"{match[1]}{whole}{match[2]}",
+        AWS.read_text(),
+    )
+    assert times == 1
+    return found
+
+
 if __name__ == "__main__":
     DOC.write_text(text())
+    AWS.write_text(policy())

@@ -69,6 +69,7 @@ def _facts(one: dict[str, Any], region: str) -> NodeFacts | None:
         stack=tags.get(names.STACK),
         region=region,
         stopped=state in STOPPED,
+        public=one.get("PublicIpAddress"),
     )
 
 

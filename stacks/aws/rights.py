@@ -30,7 +30,8 @@ RIGHTS: tuple[Right, ...] = (
         (
             *_of(
                 "ec2",
-                "DescribeAddresses DescribeAddressesAttribute DescribeAvailabilityZones DescribeImages "
+                "DescribeAddresses DescribeAddressesAttribute DescribeAvailabilityZones "
+                "DescribeIamInstanceProfileAssociations DescribeImages "
                 "DescribeInstanceAttribute DescribeInstanceCreditSpecifications DescribeInstances "
                 "DescribeInstanceTypes DescribeInternetGateways DescribeKeyPairs DescribeLaunchTemplates "
                 "DescribeLaunchTemplateVersions DescribeNetworkAcls DescribeNetworkInterfaces "
@@ -53,17 +54,26 @@ RIGHTS: tuple[Right, ...] = (
         "ChangeOurs",
         _of(
             "ec2",
-            "AssociateAddress AssociateRouteTable AttachInternetGateway AuthorizeSecurityGroupEgress "
+            "AssociateAddress AssociateIamInstanceProfile AssociateRouteTable AttachInternetGateway "
+            "AuthorizeSecurityGroupEgress "
             "AuthorizeSecurityGroupIngress CreateLaunchTemplateVersion CreateRoute DeleteInternetGateway "
             "DeleteLaunchTemplate DeletePlacementGroup DeleteRoute DeleteRouteTable DeleteSecurityGroup "
             "DeleteSnapshot DeleteSubnet DeleteTags DeleteVpc DeleteVpcEndpoints DeregisterImage "
-            "DetachInternetGateway DisassociateAddress "
+            "DetachInternetGateway DisassociateAddress DisassociateIamInstanceProfile "
             "DisassociateRouteTable ModifyInstanceAttribute ModifyInstanceMetadataOptions ModifyLaunchTemplate "
-            "ModifySubnetAttribute ModifyVolume ModifyVpcAttribute ModifyVpcEndpoint ReleaseAddress ReplaceRoute "
+            "ModifySubnetAttribute ModifyVolume ModifyVpcAttribute ModifyVpcEndpoint ReleaseAddress "
+            "ReplaceIamInstanceProfileAssociation ReplaceRoute "
             "RevokeSecurityGroupEgress RevokeSecurityGroupIngress StartInstances StopInstances "
             "TerminateInstances",
         ),
         condition=OURS,
+    ),
+    # A living node's security groups change on its interface, which comes with the node and carries no tag of ours.
+    Right(
+        "Interfaces",
+        ("ec2:ModifyNetworkInterfaceAttribute",),
+        tuple(f"arn:aws:ec2:*:*:{kind}/*" for kind in ("instance", "network-interface", "security-group")),
+        example="arn:aws:ec2:us-east-1:{account}:network-interface/eni-00000000",
     ),
     Right(
         "Identities",

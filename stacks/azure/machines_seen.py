@@ -11,7 +11,8 @@ from stacks.azure import names, session
 from stacks.cloud import Access, NodeFacts, Scope
 
 MACHINES, CARDS = "Microsoft.Compute/virtualMachines", "Microsoft.Network/networkInterfaces"
-VERSIONS = {MACHINES: "2024-07-01", CARDS: "2024-01-01"}
+ADDRESSES = "Microsoft.Network/publicIPAddresses"
+VERSIONS = {MACHINES: "2024-07-01", CARDS: "2024-01-01", ADDRESSES: "2024-01-01"}
 VERSION = {"api-version": VERSIONS[MACHINES]}
 ALIVE = frozenset({"creating", "starting", "running", "updating"})
 KILL = "systemctl show -p MainPID --value skywright && systemctl kill -s KILL --kill-whom=main skywright"
@@ -26,7 +27,8 @@ def inventory(project: str | None, scope: Scope) -> tuple[NodeFacts, ...]:
     # Azure lists either what machines are or how they run, and their addresses with their interfaces.
     running = {one["id"].lower(): one for one in _listed(scope, MACHINES, {"statusOnly": "true"})}
     cards = {one["id"].lower(): one for one in _listed(scope, CARDS)}
-    found = [_facts(one, running.get(one["id"].lower()), cards) for one in ours]
+    known = {one["id"].lower(): one["properties"].get("ipAddress") for one in _listed(scope, ADDRESSES)}
+    found = [_facts(one, running.get(one["id"].lower()), cards, known) for one in ours]
     return tuple(facts for facts in found if scope.region in (None, facts.region))
 
 
@@ -53,31 +55,37 @@ def _tagged(one: Mapping[str, Any], project: str | None) -> bool:
     return rank.isdigit() and names.DEPLOYMENT in tags and of is not None and project in (None, of)
 
 
-def _address(one: Mapping[str, Any], cards: Mapping[str, Mapping[str, Any]]) -> str:
-    """In its network, of its first interface."""
+def _way(one: Mapping[str, Any], cards: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """How it is reached: of its first interface that has an address in its network."""
     for way in (one["properties"].get("networkProfile") or {}).get("networkInterfaces") or ():
         card = cards.get(str(way.get("id", "")).lower(), {})
         for row in (card.get("properties") or {}).get("ipConfigurations") or ():
-            if address := (row.get("properties") or {}).get("privateIPAddress"):
-                return str(address)
-    return ""
+            properties: Mapping[str, Any] = row.get("properties") or {}
+            if properties.get("privateIPAddress"):
+                return properties
+    return {}
 
 
 def _facts(
-    one: Mapping[str, Any], runs: Mapping[str, Any] | None, cards: Mapping[str, Mapping[str, Any]]
+    one: Mapping[str, Any],
+    runs: Mapping[str, Any] | None,
+    cards: Mapping[str, Mapping[str, Any]],
+    known: Mapping[str, str | None],
 ) -> NodeFacts:
-    tags, state = one["tags"], _state(one, runs)
+    """`known`: ids of public addresses -> the addresses."""
+    tags, state, way = one["tags"], _state(one, runs), _way(one, cards)
     return NodeFacts(
         node=str(one["properties"]["vmId"]),
         project=tags[names.PROJECT],
         deployment=tags[names.DEPLOYMENT],
         rank=int(tags[names.RANK]),
-        address=_address(one, cards),
+        address=str(way.get("privateIPAddress", "")),
         alive=state in ALIVE,
         created=one["properties"].get("timeCreated", ""),
         stack=tags.get(names.STACK),
         region=one["location"],
         stopped=state in ("deallocating", "deallocated", "stopping", "stopped"),
+        public=known.get(str((way.get("publicIPAddress") or {}).get("id", "")).lower()),
     )
 
 

@@ -52,6 +52,9 @@ def _facts(one: dict[str, Any]) -> NodeFacts | None:
         stack=labels.get(names.STACK),
         region=_zone(one).rpartition("-")[0],
         stopped=one["status"] in STOPPED,
+        public=next(
+            (way["natIP"] for way in interfaces[0].get("accessConfigs") or () if way.get("natIP")), None
+        ),
     )
 
 

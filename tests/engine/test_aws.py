@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from aws_account import Account, changed
@@ -111,6 +113,12 @@ def test_a_checkpoint_outlives_its_stack_and_is_taken_on_again(account: Account)
     assert s3.get_object(Bucket=bucket, Key="skywright/checkpoint/step-100")["Body"].read() == b"weights"
 
 
+def _way(instance: dict[str, Any]) -> str:
+    """Its only interface."""
+    (found,) = instance["NetworkInterfaces"]
+    return str(found["NetworkInterfaceId"])
+
+
 def test_what_the_team_owns_is_used_and_left_alone(account: Account) -> None:
     ec2, iam = account.moto.client("ec2"), account.moto.client("iam")
     vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
@@ -132,6 +140,20 @@ def test_what_the_team_owns_is_used_and_left_alone(account: Account) -> None:
     assert [one["GroupId"] for one in first["SecurityGroups"]] == [group]
     assert first["IamInstanceProfile"]["Arn"].endswith("instance-profile/team-nodes")
     assert changed(account.well("preview", spec)) == []
+    more = ec2.create_security_group(GroupName="team-more", Description="nodes", VpcId=vpc)["GroupId"]
+    iam.create_role(RoleName="team-more", AssumeRolePolicyDocument="{}")
+    iam.create_instance_profile(InstanceProfileName="team-more")
+    iam.add_role_to_instance_profile(InstanceProfileName="team-more", RoleName="team-more")
+    given = replace(given, security_groups=("team-nodes", "team-more"), role="team-more")
+    again = account.well("up", replace(spec, given=given))
+    assert again["nodes"] == made["nodes"], "living nodes are changed in place"
+    (first, _) = account.moto.instances()
+    (way,) = ec2.describe_network_interfaces(NetworkInterfaceIds=[_way(first)])["NetworkInterfaces"]
+    assert {one["GroupId"] for one in way["Groups"]} == {group, more}
+    of = [{"Name": "instance-id", "Values": [first["InstanceId"]]}]
+    (who,) = ec2.describe_iam_instance_profile_associations(Filters=of)["IamInstanceProfileAssociations"]
+    assert who["IamInstanceProfile"]["Arn"].endswith("instance-profile/team-more")
+    assert account.missing() == {"kms:DescribeKey"}, "the page asks for it where the key is the user's"
     account.well("destroy", spec)
     assert ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"]
     assert iam.get_role(RoleName="team-nodes")

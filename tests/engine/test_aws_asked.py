@@ -108,6 +108,9 @@ def test_nodes_are_found_in_every_region_and_strangers_are_not(
     (found,) = aws.inventory("proj", HERE)
     assert (found.deployment, found.stack, found.alive) == ("train", "train-aws-us-east-1", True)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", found.created)
+    (seen,) = moto.instances()[:1]
+    assert (found.address, found.public) == (seen["PrivateIpAddress"], seen["PublicIpAddress"])
+    assert found.public
 
 
 def test_removing_twice_and_removing_nothing_is_no_trouble(moto: Moto) -> None:

@@ -223,6 +223,12 @@ def ran(request: Request) -> Answer:
 # Cards
 
 
+def _way(each: Mapping[str, Any]) -> dict[str, Any]:
+    found = {"privateIPAddress": each["privateIPAddress"]}
+    public = each.get("publicIPAddress")
+    return {**found, "publicIPAddress": {"id": public["id"]}} if public else found
+
+
 def _card(path: str, one: Mapping[str, Any]) -> dict[str, Any]:
     outputs = one["outputs"]
     return {
@@ -234,8 +240,7 @@ def _card(path: str, one: Mapping[str, Any]) -> dict[str, Any]:
         "properties": {
             "macAddress": outputs["macAddress"],
             "ipConfigurations": [
-                {"name": each.get("name"), "properties": {"privateIPAddress": each["privateIPAddress"]}}
-                for each in outputs["ipConfigurations"]
+                {"name": each.get("name"), "properties": _way(each)} for each in outputs["ipConfigurations"]
             ],
         },
     }
@@ -245,6 +250,15 @@ def _card(path: str, one: Mapping[str, Any]) -> dict[str, Any]:
 def cards(request: Request) -> Answer:
     start = f"/subscriptions/{request.caught['sub']}"
     found = [_card(path, one) for path, one in _of(request.store, "NetworkInterface", start)]
+    return _unversioned(request) or _paged(request, found)
+
+
+@route("GET", "/subscriptions/{sub}/providers/Microsoft.Network/publicIPAddresses")
+def addresses(request: Request) -> Answer:
+    found = [
+        {"id": path, "name": one["outputs"]["name"], "properties": {"ipAddress": one["outputs"]["ipAddress"]}}
+        for path, one in _of(request.store, "PublicIPAddress", f"/subscriptions/{request.caught['sub']}")
+    ]
     return _unversioned(request) or _paged(request, found)
 
 
