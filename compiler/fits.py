@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from compiler import buckets
 from compiler.catalog import accelerators, inside, tariffs
 from compiler.lower import OF_THE_USERS
 from compiler.needs import MemoryOf, Requirements
@@ -73,14 +74,16 @@ def _nearest(task: Task, spec: StackSpec, machine: Offer | None, market_asked: b
 
 def kept(task: Task, spec: StackSpec) -> StackSpec:
     """The living spec for a task that fits: only labels and ports that the task gives differ, and containers for
-    secrets that it adds; they change in place."""
+    secrets and rights to buckets that it adds; they change in place."""
     labels, ports = task.requirements.labels, task.requirements.ports
-    added = () if spec.cloud == OF_THE_USERS else task.secrets
+    added = () if spec.cloud == OF_THE_USERS else {*task.secrets, *buckets.secret_names(task, spec.cloud)}
+    reached = buckets.granted(buckets.rows(task), spec.cloud)
     return replace(
         spec,
         labels=dict(sorted(labels.items())) if labels else spec.labels,
         ports=ports or spec.ports,
         secrets=tuple(sorted({*spec.secrets, *added})),
+        buckets=buckets.merged(spec.buckets, reached),
     )
 
 

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
+from compiler import buckets
 from compiler.plan import Placement
 from compiler.spec import Given, StackSpec, digest
 from compiler.task import Requirements, Task
@@ -67,6 +68,7 @@ def lower(
             "checkpoint": task.checkpoint,
             "priority_class": wanted.priority_class,
             "deadman_s": GANG_DEADMAN_S if placement.nodes > 1 else SINGLE_DEADMAN_S,
+            "buckets": buckets.granted(buckets.rows(task), offer.cloud) or None,
             "given": given,
         }
     cpus = wanted.cpus.value if wanted.cpus and offer.flexible else None
@@ -87,7 +89,7 @@ def lower(
         memory_gb=memory,
         disk_gb=wanted.disk_gb,
         labels=dict(sorted(wanted.labels.items())),
-        secrets=tuple(sorted(task.secrets)),
+        secrets=tuple(sorted({*task.secrets, *buckets.secret_names(task, offer.cloud)})),
         **more,
     )
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import fields
 from typing import Any
 
+from compiler import buckets
 from compiler.catalog import clouds
 from compiler.needs import WRITTEN, Requirements
 from compiler.offer import Capability
@@ -24,7 +25,7 @@ TASK: dict[str, tuple[str, str]] = {
         "managed_secrets",
         "secrets that a server keeps are not fetched yet; give them with `--secret`",
     ),
-    "buckets": ("file_mounts", "buckets are neither copied nor mounted yet; mount files of your machine"),
+    "buckets": ("file_mounts", "nodes neither copy nor mount buckets there yet; mount files of your machine"),
     "volumes": ("volumes", "volumes are not attached yet"),
     "service": ("service", "services do not run yet"),
     "pool": ("pool", "pools do not run yet"),
@@ -112,15 +113,14 @@ def _of_task(task: Task, able: Collection[Capability]) -> Iterator[Problem]:
     plain = Task()
     for name, (written, says) in TASK.items():
         value = getattr(task, name)
+        if name == "buckets":
+            yield from _of_buckets(task, says, _can(name, (), able))
+            continue
         if value == getattr(plain, name) or _can(name, (), able):
             continue
-        if name == "buckets":
-            for target in value:
-                yield Problem(CODE, f"`{target}`: {says}", task.place("file_mounts", target))
-        else:
-            if name == "kept_secrets" and not task.place(written):
-                written = "secrets"
-            yield Problem(CODE, f"`{written}`: {says}", task.place(written, key=True))
+        if name == "kept_secrets" and not task.place(written):
+            written = "secrets"
+        yield Problem(CODE, f"`{written}`: {says}", task.place(written, key=True))
     if task.sync and (task.sync.include or task.sync.exclude or task.sync.mode != "incremental"):
         says = "`sync`: all files are copied yet, without a choice"
         yield Problem(CODE, says, task.place("sync", key=True))
@@ -128,6 +128,14 @@ def _of_task(task: Task, able: Collection[Capability]) -> Iterator[Problem]:
         yield Problem(
             CODE, f"`{name}`: SkyPilot writes it for itself", task.place(name, key=True), "remove it"
         )
+
+
+def _of_buckets(task: Task, says: str, able: bool) -> Iterator[Problem]:
+    for target, storage in task.buckets.items():
+        never = buckets.why_not(storage)
+        if never or not able:
+            sentence, hint = never or (says, None)
+            yield Problem(CODE, f"`{target}`: {sentence}", task.place("file_mounts", target), hint)
 
 
 def _of_resources(task: Task, able: Collection[Capability]) -> Iterator[Problem]:

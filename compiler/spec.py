@@ -117,7 +117,8 @@ class StackSpec:
     foundation's network, None where `given` names one or the cloud has none. `encrypted_with` is a key of the user's
     for disks. `deadman_s` is how long a node goes on without control; `most_s` its longest life. `priority_class` is
     a name that a cluster knows. `bake` is that of a stack that makes an image: its `name`, the `stage` it is in
-    (machine, image, kept) and the `node` it is made of. Keeps to schemas/spec.v1.json.
+    (machine, image, kept) and the `node` it is made of. `buckets` are those of the cloud's own store that nodes may
+    reach: URI -> `access` (read or write) and the `key` that encrypts. Keeps to schemas/spec.v1.json.
     """
 
     project: str
@@ -150,6 +151,7 @@ class StackSpec:
     most_s: float | None = None
     priority_class: str | None = None
     bake: Mapping[str, str] | None = None
+    buckets: Mapping[str, Mapping[str, str]] | None = None
     given: Given = field(default_factory=Given)
 
     @property
@@ -224,7 +226,7 @@ class StackSpec:
 
 PLAIN = (
     "task", "owner", "image", "container", "ports", "disk_tier", "network_tier", "network", "encrypted_with",
-    "checkpoint", "deadman_s", "most_s", "priority_class", "bake",
+    "checkpoint", "deadman_s", "most_s", "priority_class", "bake", "buckets",
 )  # fmt: skip
 """Fields of a StackSpec that are written as they are."""
 

@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
 NAME = "local"
 CAPABILITIES = frozenset(
-    {Capability.MULTI_NODE, Capability.SPOT, Capability.LABELS, Capability.WORKDIR, Capability.CHECKPOINT}
+    {
+        Capability.MULTI_NODE,
+        Capability.SPOT,
+        Capability.LABELS,
+        Capability.WORKDIR,
+        Capability.CHECKPOINT,
+        Capability.BUCKETS,
+    }
 )
 ENV: tuple[str, ...] = ()
 PROBES: tuple[Probe, ...] = ()  # the node's manifest names its own endpoint

@@ -183,9 +183,8 @@ def exec(task: Task | Dag, cluster_name: str) -> Handle:
     if wrong:
         raise Problems(wrong)
     files = send_files(entry.task, client, _LOG.info)
-    accepted = client.execute(
-        entry.name, {"run": make_run(there.met if there else entry.task, files, setup=False)}
-    )
+    wanted, clouds = (there.met, (there.spec.cloud,)) if there else (entry.task, ())
+    accepted = client.execute(entry.name, {"run": make_run(wanted, files, setup=False, clouds=clouds)})
     return Handle(entry.name, accepted["run"])
 
 

@@ -36,5 +36,6 @@ def run(values: Values) -> int:
         raise Problems(refused)
     files = send_files(entry.task, client, screen.say)
     after = timeline_end(client, name)
-    accepted = client.execute(name, {"run": make_run(there.met if there else entry.task, files, setup=False)})
+    task, clouds = (there.met, (there.spec.cloud,)) if there else (entry.task, ())
+    accepted = client.execute(name, {"run": make_run(task, files, setup=False, clouds=clouds)})
     return after_acceptance(values, name, accepted["run"], entry.task.num_nodes, after)

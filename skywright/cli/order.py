@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,8 @@ def make_order(
             task = living.met
         if living.fits:
             told = {name: living.data[name] for name in told}
+    others = [] if living and (living.fits or living.grows) else choices(entry, plan, spec)
+    clouds = {spec.cloud, *(one["spec"]["cloud"] for one in others)}
     return {
         "name": entry.name,
         "project": spec.project,
@@ -56,8 +58,8 @@ def make_order(
         "task": entry.task.to_data(redact=True),
         "plan": {**told, "envelope": _envelope(plan)},
         "spec": spec.to_data(),
-        "choices": [] if living and (living.fits or living.grows) else choices(entry, plan, spec),
-        "run": make_run(task, files, setup=not values.no_setup),
+        "choices": others,
+        "run": make_run(task, files, setup=not values.no_setup, clouds=clouds),
         "options": options(task, chosen, values),
         "policy": policy.for_order(entry, plan, spec, told["hourly"]),
         "env": settings.engine_env(clouds={one.offer.cloud for one in plan.placements}),
@@ -107,15 +109,22 @@ def gpus_per_node(task: Task) -> int:
     return math.ceil(accelerator.count) if accelerator else 0
 
 
-def make_run(task: Task, files: list[dict[str, str]], *, setup: bool) -> dict[str, Any]:
-    """The part of an order that is executed."""
+def make_run(
+    task: Task, files: list[dict[str, str]], *, setup: bool, clouds: Collection[str]
+) -> dict[str, Any]:
+    """The part of an order that is executed, on one of `clouds`. Raises Problems machine/bucket-credentials."""
+    from compiler import buckets
+    from skywright.cli import bucketkeys
+
+    names = {name for cloud in clouds for name in buckets.secret_names(task, cloud)} if task.buckets else ()
     return {
         "name": task.name or "cmd",
         "setup": task.setup if setup else None,
         "script": task.run,
         "envs": dict(task.envs),
-        "secrets": dict(task.secrets),
+        "secrets": {**task.secrets, **bucketkeys.read(sorted(names))},
         "files": files,
+        "buckets": buckets.rows(task),
         "checkpoint": task.checkpoint,
         "gpus_per_node": gpus_per_node(task),
         "num_nodes": task.num_nodes,

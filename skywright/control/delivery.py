@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from compiler import buckets
 from skywright.control import clouds
 from skywright.control.context import Control
 from skywright.control.desired import current_run, secrets_scope
@@ -31,7 +32,7 @@ async def step(control: Control, deployment: Deployment) -> None:
         return
     if not is_due(control, deployment, run):
         return
-    values = control.vault.get(secrets_scope(run.uid, run.run))
+    values = buckets.needed(control.vault.get(secrets_scope(run.uid, run.run)), deployment.cloud)
     await clouds.ask_of(control, deployment, "write_secrets", deployment.spec, values)
     control.store.change(deployment, delivered=_mark(deployment, run))
 

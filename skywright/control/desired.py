@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
+from compiler import buckets
 from compiler.spec import digest
 from skywright.control.context import Control
 from skywright.control.rows import Deployment, Node, Run, RunRank
@@ -70,6 +71,7 @@ def _orders(control: Control, deployment: Deployment, run: Run, seat: RunRank, n
         "envs": body["envs"],
         "files": body["files"],
         "checkpoint": body["checkpoint"],
+        **({"buckets": body["buckets"]} if body.get("buckets") else {}),
         **_container(deployment),
         "go": run.go,
         # A node that is being taken away saves and stops by itself: cancelling would call that something else.
@@ -100,5 +102,6 @@ def newest(
     if version == has:
         return version, None
     if wish["run"]:
-        wish["run"]["secrets"] = control.vault.get(secrets_scope(deployment.uid, wish["run"]["id"]))
+        values = control.vault.get(secrets_scope(deployment.uid, wish["run"]["id"]))
+        wish["run"]["secrets"] = buckets.needed(values, deployment.cloud)
     return version, {"version": version, **wish}

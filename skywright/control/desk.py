@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
+from compiler import buckets
 from compiler.problem import Problem, Problems
 from compiler.spec import StackSpec
 from skywright.control import clouds, delivery, failover, leaving, operations, stopping, words
@@ -212,6 +213,7 @@ def execute(control: Control, name: str, order: RunOrder) -> dict[str, Any]:
         control.store.change(row, problem=None)
         operations.take_env(control, row.uid, _places(order.env))
         _make_containers(control, row, order)
+        _let_reach(control, row, order)
         number = _queue(control, row, order)
     control.bell.ring(WORK, row.uid)
     return {"run": number}
@@ -225,6 +227,16 @@ def _make_containers(control: Control, row: Deployment, order: RunOrder) -> None
     control.store.change(row, spec=spec, digest=StackSpec.from_data(spec).digest)
     names = ", ".join(sorted(set(order.secrets) - set(row.spec.get("secrets", ()))))
     control.tell(row, "step", f"containers for {names} are made before the run begins")
+
+
+def _let_reach(control: Control, row: Deployment, order: RunOrder) -> None:
+    """Buckets that the stack does not let its nodes reach yet: its spec gets them, and the run waits for that."""
+    asked = buckets.granted(order.body["buckets"], row.cloud)
+    reached = buckets.merged(row.spec.get("buckets"), asked)
+    if reached != (row.spec.get("buckets") or None):
+        spec = {**row.spec, "buckets": reached}
+        control.store.change(row, spec=spec, digest=StackSpec.from_data(spec).digest)
+        control.tell(row, "step", f"rights to {', '.join(asked)} are given before the run begins")
 
 
 def _ordered_before(control: Control, order: RunOrder) -> Run | None:

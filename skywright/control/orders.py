@@ -44,12 +44,16 @@ class RunOrder:
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> RunOrder:
         """Raises KeyError, TypeError or ValueError for what is no run."""
-        body = {name: data[name] for name in _BODY}
+        body = {"buckets": [], **{name: data[name] for name in _BODY}}
+        body["buckets"] = [dict(row) for row in data.get("buckets") or ()]
         for name, kinds in _BODY.items():
             if not isinstance(body[name], kinds):
                 raise TypeError(f"run.{name} is {body[name]!r:.60}")
         if body["num_nodes"] < 1 or body["gpus_per_node"] < 0:
             raise ValueError("run.num_nodes")
+        for row in body["buckets"]:
+            if not {"target", "uri", "store", "bucket", "path", "mode", "read_only", "options"} <= row.keys():
+                raise ValueError("run.buckets")
         for item in body["files"]:
             if not {"digest", "target", "kind"} <= item.keys():
                 raise ValueError("run.files")

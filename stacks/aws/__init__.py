@@ -28,6 +28,7 @@ CAPABILITIES = frozenset(
         Capability.NETWORK_TIER,
         Capability.NETWORKING,
         Capability.ENCRYPTION,
+        Capability.BUCKETS,
     }
 )
 ENV: tuple[str, ...] = ("AWS_",)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 PREFIX = "skywright"
 """Below it the bucket's objects lie."""
 
+WRITE = ("s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
+
 SYSTEMS_MANAGER = (
     "ssm:UpdateInstanceInformation",
     "ssmmessages:CreateControlChannel",
@@ -37,21 +39,47 @@ def policy(spec: StackSpec, bucket: str, account: str, key: str | None) -> dict[
     whole = f"arn:{partition}:s3:::{bucket}"
     down = f"{whole}/{PREFIX}/{BLOBS.partition('/')[0]}/*"
     secrets = f"arn:{partition}:secretsmanager:{spec.region}:{account}:secret:{names.secrets(spec)}*"
-    write = ["s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"]
     statements: list[dict[str, Any]] = [
         {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": whole},
-        {"Effect": "Allow", "Action": ["s3:GetObject", *write], "Resource": f"{whole}/{PREFIX}/*"},
-        {"Effect": "Deny", "Action": write, "Resource": down},
+        {"Effect": "Allow", "Action": ["s3:GetObject", *WRITE], "Resource": f"{whole}/{PREFIX}/*"},
+        {"Effect": "Deny", "Action": list(WRITE), "Resource": down},
         {"Effect": "Allow", "Action": list(SYSTEMS_MANAGER), "Resource": "*"},
     ]
     if spec.secrets:
         statements.append(
             {"Effect": "Allow", "Action": ["secretsmanager:GetSecretValue"], "Resource": secrets}
         )
+    statements += _buckets(spec, account)
     if key:
         use = ["kms:Decrypt", "kms:GenerateDataKey"]
         statements.append({"Effect": "Allow", "Action": use, "Resource": key})
     return {"Version": "2012-10-17", "Statement": statements}
+
+
+def _buckets(spec: StackSpec, account: str) -> list[dict[str, Any]]:
+    """The task's own buckets: exactly those, below the path that the task names."""
+    partition, found = session.partition(spec.region), list[dict[str, Any]]()
+    for uri, may in (spec.buckets or {}).items():
+        name, _, path = uri.partition("://")[2].partition("/")
+        whole = f"arn:{partition}:s3:::{name}"
+        listing: dict[str, Any] = {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": whole}
+        if path:
+            listing["Condition"] = {"StringLike": {"s3:prefix": [path, f"{path}/*"]}}
+        objects = [f"{whole}/{path}", f"{whole}/{path}/*"] if path else [f"{whole}/*"]
+        actions = ["s3:GetObject", *(WRITE if may["access"] == "write" else ())]
+        found += [
+            listing,
+            # rclone asks for the region of a bucket that is elsewhere.
+            {"Effect": "Allow", "Action": ["s3:GetBucketLocation"], "Resource": whole},
+            {"Effect": "Allow", "Action": actions, "Resource": objects},
+        ]
+        key = may.get("key", "")
+        if key and not key.startswith(("arn:", "alias/")):
+            key = f"arn:{partition}:kms:{spec.region}:{account}:key/{key}"
+        if key.startswith("arn:"):
+            use = ["kms:Decrypt", "kms:GenerateDataKey"]
+            found.append({"Effect": "Allow", "Action": use, "Resource": key})
+    return found
 
 
 def trust(region: str | None) -> str:

@@ -27,6 +27,7 @@ CAPABILITIES = frozenset(
         Capability.NETWORK_TIER,
         Capability.NETWORKING,
         Capability.ENCRYPTION,
+        Capability.BUCKETS,
     }
 )
 ENV: tuple[str, ...] = ("ARM_", "AZURE_")

@@ -27,6 +27,7 @@ CAPABILITIES = frozenset(
         Capability.NETWORK_TIER,
         Capability.NETWORKING,
         Capability.ENCRYPTION,
+        Capability.BUCKETS,
     }
 )
 ENV: tuple[str, ...] = ("GOOGLE_", "CLOUDSDK_")

@@ -33,7 +33,11 @@ def build(spec: StackSpec) -> None:
     where = network.place(spec, project, asking)
     account, member = _account(spec, options)
     bucket = _bucket(spec, project, options)
-    needed = [*_rights(bucket, member, options), _agent(spec, bucket, options)]
+    needed = [
+        *_rights(bucket, member, options),
+        *_buckets(spec, member, options),
+        _agent(spec, bucket, options),
+    ]
     _secrets(spec, member, options)
     network.firewalls(spec, where, options)
     store = Store("gcs", names.bucket(spec, project), PREFIX, region=spec.region)
@@ -127,6 +131,32 @@ def _rights(
         opts=options,
     )
     return [reading, writing]
+
+
+def _buckets(
+    spec: StackSpec, member: pulumi.Input[str], options: pulumi.ResourceOptions
+) -> list[pulumi.Resource]:
+    """Rights to the task's own buckets, each as a whole; a service account that is given has its rights already."""
+    import pulumi_gcp as gcp
+
+    if spec.given.role:
+        return []
+    may: dict[str, str] = {}
+    for uri, granted in (spec.buckets or {}).items():
+        name = uri.partition("://")[2].partition("/")[0]
+        may[name] = "write" if "write" in (granted["access"], may.get(name)) else "read"
+    return [
+        gcp.storage.BucketIAMMember(
+            f"data-{name}",
+            gcp.storage.BucketIAMMemberArgs(
+                bucket=name,
+                role="roles/storage.objectUser" if access == "write" else "roles/storage.objectViewer",
+                member=member,
+            ),
+            opts=options,
+        )
+        for name, access in sorted(may.items())
+    ]
 
 
 def _agent(spec: StackSpec, bucket: gcp.storage.Bucket, options: pulumi.ResourceOptions) -> pulumi.Resource:

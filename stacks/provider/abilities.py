@@ -16,8 +16,8 @@ _CGROUPS = Path("/sys/fs/cgroup")
 
 
 def check() -> tuple[Check, ...]:
-    """Isolation, addresses, limits and disk: one line each."""
-    return (_isolation(), _addresses(), _limits(), _disk())
+    """Isolation, addresses, limits, disk and buckets: one line each."""
+    return (_isolation(), _addresses(), _limits(), _disk(), _buckets())
 
 
 def _isolation() -> Check:
@@ -47,6 +47,22 @@ def _isolation() -> Check:
         "/tmp and /etc are the host's",  # noqa: S108
         hint="run as root on Linux to keep nodes apart" if sys.platform == "linux" and os.geteuid() else None,
     )
+
+
+def _buckets() -> Check:
+    if not shutil.which("rclone"):
+        hint = "Debian, Ubuntu: `apt install rclone fuse3`"
+        return Check(True, "buckets are neither copied nor mounted: rclone is not installed", hint=hint)
+    lacking = ""
+    if not os.path.exists("/dev/fuse"):
+        lacking = "this machine has no /dev/fuse"
+    elif not (shutil.which("fusermount3") or shutil.which("fusermount")):
+        lacking = "fuse3 is not installed"
+    elif starting.isolations()[0] != "namespaces":
+        lacking = "nodes have no mounts of their own; that takes root on Linux"
+    if lacking:
+        return Check(True, f"buckets are copied, not mounted: {lacking}", hint="`mode: COPY` works")
+    return Check(True, "buckets are copied and mounted (rclone, fuse3)")
 
 
 def _wraps() -> bool:

@@ -9,6 +9,9 @@ from types import ModuleType
 
 import pytest
 
+from compiler.offer import Market
+from compiler.spec import StackSpec
+from stacks.aws import identity
 from stacks.azure import checking as azure
 from stacks.gcp import checking as gcp
 
@@ -119,3 +122,39 @@ def test_the_pages_tell_exactly_these_rights() -> None:
     assert listed("gcp") == list(gcp.NEEDED)
     assert listed("azure") == [*azure.NEEDED, *azure.DATA]
     assert len(gcp.NEEDED) <= 100, "Google tells about 100 permissions in one call"
+
+
+def test_nodes_on_aws_may_reach_exactly_the_buckets_of_their_task() -> None:
+    reached = {
+        "s3://sets/deep/in": {"access": "read"},
+        "s3://out": {"access": "write", "key": "1234-ab"},
+    }
+    spec = StackSpec(
+        project="p",
+        stack="s",
+        deployment="d",
+        cloud="aws",
+        region="us-west-2",
+        instance_type="c7i.large",
+        market=Market.SPOT,
+        nodes=1,
+        agent="0" * 64,
+        buckets=reached,
+    )
+    assert StackSpec.from_data(spec.to_data()) == spec
+    allowed: dict[str, set[str]] = {}
+    for one in identity.policy(spec, "own", "123456789012", None)["Statement"]:
+        resources = one["Resource"] if isinstance(one["Resource"], list) else [one["Resource"]]
+        for resource in resources:
+            allowed.setdefault(resource, set()).update(one["Action"])
+    arn = "arn:aws:s3:::"
+    assert {name for name in allowed if name.startswith(arn) and ":own" not in name} == {
+        *(f"{arn}sets", f"{arn}sets/deep/in", f"{arn}sets/deep/in/*", f"{arn}out", f"{arn}out/*")
+    }
+    assert allowed[f"{arn}sets/deep/in/*"] == {"s3:GetObject"}
+    assert allowed[f"{arn}out/*"] == {"s3:GetObject", *identity.WRITE}
+    assert allowed["arn:aws:kms:us-west-2:123456789012:key/1234-ab"] == {"kms:Decrypt", "kms:GenerateDataKey"}
+    (listing,) = [
+        one for one in identity.policy(spec, "own", "1", None)["Statement"] if one["Resource"] == f"{arn}sets"
+    ][:1]
+    assert listing["Condition"] == {"StringLike": {"s3:prefix": ["deep/in", "deep/in/*"]}}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+import jsonschema
 import pytest
 
 import schemas
-from compiler import runnable
+from compiler import buckets, runnable
 from compiler.load import load
 from compiler.needs import Requirements
+from compiler.offer import Capability
 from compiler.problem import Exit, Problems
 from compiler.task import Task
 
@@ -53,6 +55,7 @@ def test_what_runs_today_is_not_refused() -> None:
         ("run: x\npool: {workers: 1}", 2),
         ("file_mounts:\n  /a: s3://b", 2),
         ("file_mounts:\n  /a: {name: b}", 2),
+        ("file_mounts:\n  /a: r2://b", 2),
         ("volumes: {/v: v}", 1),
         ("workdir: {url: https://h/r}", 1),
         ("secrets: ['secrets:A']", 1),
@@ -74,6 +77,73 @@ def test_one_thing_is_refused_once_at_its_place(text: str, line: int) -> None:
     assert found.exit is Exit.NO_OFFER
     assert found.place is not None
     assert found.place.line == line
+
+
+@pytest.mark.parametrize(
+    ("mount", "says"),
+    [
+        ("{name: b}", "buckets are not made yet"),
+        ("{name: b, source: ~/x, store: s3}", "files of yours are not put into buckets yet"),
+        ("{source: [s3://a, s3://b], name: c}", "several sources"),
+        ("r2://b", "buckets of R2 are not reached yet"),
+        ("az://b", "which storage account"),
+        ("{source: gs://b, encryption: {key_id: k}}", "a key for what is written to GCS"),
+        ("{name: v, store: volume}", "volumes are not attached yet"),
+    ],
+)
+def test_a_bucket_that_no_cloud_can_have_yet_is_refused_with_a_way_out(mount: str, says: str) -> None:
+    (found,) = runnable.refusals(task(f"file_mounts:\n  /a: {mount}"), frozenset(Capability))
+    assert says in found.message
+    assert found.hint
+    assert found.place is not None
+    assert found.place.line == 2
+
+
+def test_buckets_are_told_to_nodes_and_granted_where_the_cloud_is_theirs() -> None:
+    read = task(
+        """
+file_mounts:
+  /copied: s3://a/deep/
+  /mounted: {source: s3://a/deep, encryption: {key_id: arn:k}}
+  /models: {source: "s3://m/", mode: MOUNT_CACHED, type: MODEL_CHECKPOINT_RO, config: {mount_cached: {transfers: 2}}}
+  /captions: {source: gs://c, config: {mount: {read_only: true}}}
+  /azure: https://acc.blob.core.windows.net/box/in
+"""
+    )
+    assert runnable.refusals(read, frozenset(Capability)) == ()
+    rows = {row["target"]: row for row in buckets.rows(read)}
+    assert list(rows) == ["/azure", "/captions", "/copied", "/models", "/mounted"]
+    assert (rows["/azure"]["bucket"], rows["/azure"]["path"], rows["/azure"]["account"]) == (
+        "box",
+        "in",
+        "acc",
+    )
+    assert rows["/mounted"]["key"] == "arn:k"
+    assert rows["/models"]["read_only"]
+    assert rows["/models"]["options"] == {
+        "transfers": 2,
+        "vfs_read_chunk_size": "32M",
+        "vfs_read_chunk_streams": 16,
+    }
+    named = schemas.load("desired.v1.json")["properties"]["run"]["oneOf"][1]["properties"]["buckets"]
+    for row in rows.values():
+        jsonschema.validate(row, named["items"])
+    assert buckets.granted(rows.values(), "aws") == {
+        "s3://a/deep": {"access": "write", "key": "arn:k"},
+        "s3://m": {"access": "read"},
+    }
+    assert buckets.granted(rows.values(), "gcp") == {"gs://c": {"access": "read"}}
+    assert buckets.granted(rows.values(), "local") == {}
+    names = [buckets.SECRETS + store for store in ("AZURE", "GCS", "S3")]
+    assert [buckets.secret_names(read, cloud) for cloud in ("local", "aws", "gcp")] == [
+        tuple(names),
+        tuple(names[:2]),
+        (names[0], names[2]),
+    ]
+    assert buckets.needed(dict.fromkeys([*names, "MINE"], "x"), "aws").keys() == {*names[:2], "MINE"}
+    assert buckets.merged({"s3://a": {"access": "write"}}, {"s3://a": {"access": "read"}}) == {
+        "s3://a": {"access": "write"}
+    }
 
 
 def test_every_field_runs_or_is_refused() -> None:
