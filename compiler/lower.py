@@ -71,7 +71,6 @@ def lower(
             "buckets": buckets.granted(buckets.rows(task), offer.cloud) or None,
             "given": given,
         }
-    cpus = wanted.cpus.value if wanted.cpus and offer.flexible else None
     memory = offer.memory_gb if (wanted.memory_gb or wanted.memory_per_cpu) and offer.flexible else None
     return StackSpec(
         project=project,
@@ -85,7 +84,7 @@ def lower(
         nodes=placement.nodes,
         agent=agent,
         accelerator=offer.accelerator if wanted.accelerator else None,
-        cpus=cpus,
+        cpus=wanted.cpus.value if wanted.cpus and offer.flexible else None,
         memory_gb=memory,
         disk_gb=wanted.disk_gb,
         labels=dict(sorted(wanted.labels.items())),

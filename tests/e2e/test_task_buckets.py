@@ -1,4 +1,4 @@
-"""Buckets of a task on a local node, through the whole product: its own mounts, an agent that is killed, no key kept."""
+"""Buckets of a task on a local node through the whole product: its own mounts, a killed agent, no key kept."""
 
 from __future__ import annotations
 
