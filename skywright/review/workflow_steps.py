@@ -104,7 +104,7 @@ def install(facts: Facts, role: Role = Role.PREVIEW) -> str:
             "$place/bin/pip" install --quiet --disable-pip-version-check "$RELEASE"
             touch "$place/installed"
           fi
-          echo "$place/bin" >>"$GITHUB_PATH"""
+          echo "$place/bin" >>"$GITHUB_PATH\""""
         ""
     )
 
