@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -74,28 +75,41 @@ def write(path: str, planned: Mapping[str, Any]) -> None:
         raise Problems(Problem("machine/cannot-write", says)) from None
 
 
+def foreign() -> bool:
+    """Whether the caller says that task files and settings are of somebody whose programs are not to be run here: a
+    job about a pull request. What they are judged by is data then."""
+    return os.environ.get("SKYWRIGHT_FOREIGN") == "1"
+
+
 def judge(commands: Sequence[Sequence[str]], planned: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Findings (as data) of the programs that refuse. Raises Problems policy/command-failed where one cannot run."""
     found = []
     for command in commands:
+        if foreign():
+            says = f"`{command[0]}` is not run for a pull request; `up` asks it"
+            found.append(_finding("unjudged", planned, says, None))
+            continue
         done = _run(command, json.dumps(planned))
         if done.returncode == 0:
             continue
         says = (done.stdout.strip() or done.stderr.strip() or f"exit code {done.returncode}")[:SHOWN]
-        found.append(
-            {
-                "rule": "command",
-                "code": "policy/command",
-                "stack": planned["stacks"][0]["stack"],
-                "resource": None,
-                "message": f"`{command[0]}` refuses: {says}",
-                "level": "deny",
-                "hint": "`skywright preview --planned FILE` writes what it was given",
-                "exception": None,
-                "origin": "",
-            }
-        )
+        hint = "`skywright preview --planned FILE` writes what it was given"
+        found.append(_finding("deny", planned, f"`{command[0]}` refuses: {says}", hint))
     return found
+
+
+def _finding(level: str, planned: Mapping[str, Any], says: str, hint: str | None) -> dict[str, Any]:
+    return {
+        "rule": "command",
+        "code": "policy/command",
+        "stack": planned["stacks"][0]["stack"],
+        "resource": None,
+        "message": says,
+        "level": level,
+        "hint": hint,
+        "exception": None,
+        "origin": "",
+    }
 
 
 def _run(command: Sequence[str], given: str) -> subprocess.CompletedProcess[str]:

@@ -152,8 +152,13 @@ def gate(entry: Entry, plan: Plan, living: Living | None = None) -> None:
     takes a preview. Raises Problems policy/... ."""
     if not entry.config.policy.commands:
         return
-    from skywright.cli import reviewing
+    from skywright.cli import outside, reviewing
 
+    if outside.foreign():
+        says = "the program of `policy.command` is not run where SKYWRIGHT_FOREIGN is set, and has to judge"
+        raise Problems(
+            Problem("policy/command-failed", says, hint="that variable is for previews of others' files")
+        )
     refuse(found(reviewing.operate(reviewing.asked(entry, plan, living))))
 
 

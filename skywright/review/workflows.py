@@ -100,6 +100,8 @@ jobs:
         id: preview
         working-directory: {PLACE}
         env:
+          # Settings can name a program that judges (policy.command): that of a pull request is not run.
+          SKYWRIGHT_FOREIGN: "1"
           SKYWRIGHT_COMMIT: ${{{{ github.event.pull_request.head.sha }}}}
         run: |
           mapfile -d '' -t tasks < <(git ls-files -z -- {_pathspecs(facts)})

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from compiler.catalog import clouds
+from skywright.cli import outside
 from skywright.cli.program import main
 from skywright.review import workflows
 from skywright.review.workflow_steps import ACTIONS, PLACE, Facts
@@ -88,7 +89,23 @@ def test_pull_requests_run_no_code_of_theirs_and_forks_nothing() -> None:
     assert job["env"]["PYTHONSAFEPATH"] == "1"
     # A login leaves a file in the workspace: the repository lies beside it, not around it.
     assert steps[checkout]["with"]["path"] == PLACE
+    (preview,) = (step for step in steps if step.get("name") == "Preview")
+    assert preview["env"]["SKYWRIGHT_FOREIGN"] == "1"
     assert all("pip" not in step.get("run", "") for step in steps[checkout:])
+
+
+def test_a_program_that_a_pull_requests_settings_name_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = {"stacks": [{"stack": "train-local"}]}
+    command = ("sh", "-c", f"touch '{tmp_path / 'ran'}'; exit 1")
+    monkeypatch.setenv("SKYWRIGHT_FOREIGN", "1")
+    (found,) = outside.judge([command], planned)
+    assert (found["level"], (tmp_path / "ran").exists()) == ("unjudged", False)
+    assert "not run for a pull request" in found["message"]
+    monkeypatch.delenv("SKYWRIGHT_FOREIGN")
+    (found,) = outside.judge([command], planned)
+    assert (found["level"], (tmp_path / "ran").exists()) == ("deny", True)
 
 
 def test_nothing_is_a_stored_key_and_the_token_reaches_one_step() -> None:
