@@ -52,7 +52,7 @@ class Disk(Fact):
 
 @dataclass(frozen=True, slots=True)
 class Acting(Fact):
-    """The identity that a node acts as: a role, a service account, a managed identity."""
+    """The identity that a node acts as, or that is made for it: a role, a service account, a managed identity."""
 
     role: str
 

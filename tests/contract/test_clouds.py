@@ -22,6 +22,8 @@ from compiler.spec import Foundation, Given, StackSpec
 from stacks import CLOUDS, cloud
 from stacks.cloud import Check, Cloud, Failure, Probe
 from stacks.provider import agents
+from stacks.rules import reading
+from stacks.rules.facts import Acting, Address, Disk, Machine, MadeRole, Opening, Resource, Tags
 from tests.contract.samples import NASTY, sample
 
 every_cloud = pytest.mark.parametrize("name", CLOUDS)
@@ -458,3 +460,48 @@ def test_an_image_is_made_of_a_machine_that_then_goes(name: str, builder: Builde
     assert names["image"] == names["machine"] | {"image"}
     assert names["kept"] - HOLDS == {"image"}, "nothing but the image stays"
     assert exported["kept"]["image"]
+
+
+# What a team's rules are told of its stacks.
+
+
+def facts(builder: Builder, spec: StackSpec | Foundation) -> list[Any]:
+    found = []
+    for one in builder.made(spec):
+        read = reading.read(Resource(one["name"], one["type"], "create", one["inputs"]))
+        assert read is not None, f"no reader knows what {one['type']} is"
+        found += read
+    return found
+
+
+@every_cloud
+def test_rules_know_every_type_and_what_is_open_tagged_and_spot(name: str, builder: Builder) -> None:
+    open_to_all = Capability.PORTS in cloud(name).CAPABILITIES
+    spec = builder.spec(ports=("22", "8000-8010") if open_to_all else ())
+    found = facts(builder, spec)
+    openings = {(one.first, one.last) for one in found if isinstance(one, Opening)}
+    assert openings == ({(22, 22), (8000, 8010)} if open_to_all else set())
+    assert {one.tags.get("team") for one in found if isinstance(one, Tags)} == {"nlp"}
+    assert {one.spot for one in found if isinstance(one, Machine)} == {True}
+    assert [one for one in found if isinstance(one, Disk) and one.encrypted is False] == []
+    assert any(isinstance(one, Disk) for one in found)
+    calm = facts(builder, builder.spec(Market.ON_DEMAND))
+    assert {one.spot for one in calm if isinstance(one, Machine)} == {False}
+    assert [one for one in calm if isinstance(one, Opening)] == []
+    if spec.foundation and cloud(name).FOUNDATION:
+        facts(builder, spec.foundation)
+
+
+@every_cloud
+def test_rules_know_the_key_and_the_role_that_a_team_gives(name: str, builder: Builder) -> None:
+    given = builder.sample.given
+    if given == Given():
+        pytest.skip(f"{name} takes nothing of a team's")
+    found = facts(builder, builder.spec(network=None, given=given, encrypted_with=given.key))
+    assert [one for one in found if isinstance(one, (Address, MadeRole))] == []
+    assert (
+        any(given.role.rpartition("/")[2] in one.role for one in found if isinstance(one, Acting))
+        or not given.role
+    )
+    keys = {one.key for one in found if isinstance(one, Disk) and one.what.startswith("its ")}
+    assert not given.key or None not in keys

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from stacks.rules.facts import UNKNOWN, Fact, Resource
+from stacks.rules.facts import UNKNOWN, Acting, Fact, Resource
 
 READERS = {
     "aws": "stacks.rules.reading.aws",
@@ -33,6 +33,12 @@ def read(resource: Resource) -> tuple[Fact, ...] | None:
 def text(value: Any) -> str:
     """An input as people read it; what is known only later is said so."""
     return "(known when it is made)" if value == UNKNOWN else str(value)
+
+
+def acting(value: Any) -> Iterable[Fact]:
+    """Who a node is. A name that is not known yet is that of an identity of the same stack, which is read itself."""
+    if value and value != UNKNOWN:
+        yield Acting(str(value))
 
 
 def nothing(inputs: Mapping[str, Any]) -> Iterable[Fact]:

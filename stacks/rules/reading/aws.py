@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from stacks.rules.facts import EVERY, UNKNOWN, Acting, Address, Disk, Fact, Machine, MadeRole, Opening, Tags
-from stacks.rules.reading import Read, listed, mapped, nothing, text, texts
+from stacks.rules.facts import EVERY, UNKNOWN, Address, Disk, Fact, Machine, MadeRole, Opening, Tags
+from stacks.rules.reading import Read, acting, listed, mapped, nothing, text, texts
 
 Inputs = Mapping[str, Any]
 
@@ -19,8 +19,7 @@ def _instance(inputs: Inputs) -> Iterable[Fact]:
     yield from _tagged(inputs)
     market = mapped(inputs.get("instanceMarketOptions"))
     yield Machine(market.get("marketType") == "spot")
-    if profile := inputs.get("iamInstanceProfile"):
-        yield Acting(text(profile))
+    yield from acting(inputs.get("iamInstanceProfile"))
     if inputs.get("associatePublicIpAddress"):
         yield Address("a public address")
     yield _disk("its root disk", mapped(inputs.get("rootBlockDevice")))
@@ -96,6 +95,11 @@ def _role(inputs: Inputs) -> Iterable[Fact]:
     yield MadeRole(text(inputs.get("name", "")), boundary and text(boundary))
 
 
+def _profile(inputs: Inputs) -> Iterable[Fact]:
+    yield from _tagged(inputs)
+    yield from acting(inputs.get("name"))
+
+
 def _secret(inputs: Inputs) -> Iterable[Fact]:
     yield from _tagged(inputs)
     key = inputs.get("kmsKeyId")
@@ -119,7 +123,7 @@ TYPES: dict[str, Read] = {
     "aws:ec2/subnet:Subnet": _tagged,
     "aws:ec2/vpc:Vpc": _tagged,
     "aws:ec2/vpcEndpoint:VpcEndpoint": _tagged,
-    "aws:iam/instanceProfile:InstanceProfile": _tagged,
+    "aws:iam/instanceProfile:InstanceProfile": _profile,
     "aws:iam/role:Role": _role,
     "aws:iam/rolePolicy:RolePolicy": nothing,
     "aws:s3/bucket:Bucket": _bucket,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from stacks.rules.facts import EVERY, EVERYBODY, Acting, Address, Disk, Fact, Machine, Opening, Tags
-from stacks.rules.reading import Read, listed, mapped, nothing, text, texts
+from stacks.rules.facts import EVERY, EVERYBODY, Address, Disk, Fact, Machine, Opening, Tags
+from stacks.rules.reading import Read, acting, listed, mapped, nothing, text, texts
 
 Inputs = Mapping[str, Any]
 
@@ -21,8 +21,9 @@ def _tagged(inputs: Inputs) -> Iterable[Fact]:
 def _machine(inputs: Inputs) -> Iterable[Fact]:
     yield from _tagged(inputs)
     yield Machine(str(inputs.get("priority", "")).lower() == "spot")
-    for role in _identities(inputs):
-        yield Acting(role)
+    given = mapped(inputs.get("identity")).get("userAssignedIdentities")
+    for role in given if isinstance(given, list) else mapped(given):
+        yield from acting(role)
     storage = mapped(inputs.get("storageProfile"))
     disks = [("its system disk", storage.get("osDisk"))]
     disks += [("a data disk", one) for one in listed(storage.get("dataDisks"))]
@@ -32,9 +33,9 @@ def _machine(inputs: Inputs) -> Iterable[Fact]:
         yield Disk(what, True, key and text(key))
 
 
-def _identities(inputs: Inputs) -> list[str]:
-    given = mapped(inputs.get("identity")).get("userAssignedIdentities")
-    return [text(one) for one in (given if isinstance(given, list) else mapped(given))]
+def _identity(inputs: Inputs) -> Iterable[Fact]:
+    yield from _tagged(inputs)
+    yield from acting(inputs.get("resourceName"))
 
 
 def _disk(inputs: Inputs) -> Iterable[Fact]:
@@ -78,9 +79,10 @@ def _address(inputs: Inputs) -> Iterable[Fact]:
 TYPES: dict[str, Read] = {
     "azure-native:authorization:RoleAssignment": nothing,
     "azure-native:compute:Disk": _disk,
+    "azure-native:compute:Image": _tagged,
     "azure-native:compute:VirtualMachine": _machine,
     "azure-native:keyvault:Vault": _tagged,
-    "azure-native:managedidentity:UserAssignedIdentity": _tagged,
+    "azure-native:managedidentity:UserAssignedIdentity": _identity,
     "azure-native:network:NetworkInterface": _tagged,
     "azure-native:network:NetworkSecurityGroup": _firewall,
     "azure-native:network:PublicIPAddress": _address,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from stacks.rules.facts import EVERY, Acting, Address, Disk, Fact, Machine, Opening, Tags
-from stacks.rules.reading import Read, listed, mapped, nothing, text, texts
+from stacks.rules.facts import EVERY, Address, Disk, Fact, Machine, Opening, Tags
+from stacks.rules.reading import Read, acting, listed, mapped, nothing, text, texts
 
 Inputs = Mapping[str, Any]
 
@@ -19,8 +19,7 @@ def _instance(inputs: Inputs) -> Iterable[Fact]:
     yield from _labelled(inputs)
     scheduling = mapped(inputs.get("scheduling"))
     yield Machine(scheduling.get("provisioningModel") == "SPOT" or bool(scheduling.get("preemptible")))
-    if email := mapped(inputs.get("serviceAccount")).get("email"):
-        yield Acting(text(email))
+    yield from acting(mapped(inputs.get("serviceAccount")).get("email"))
     if any(listed(one.get("accessConfigs")) for one in listed(inputs.get("networkInterfaces"))):
         yield Address("a public address")
     yield _disk("its boot disk", mapped(inputs.get("bootDisk")).get("kmsKeySelfLink"))
@@ -67,6 +66,10 @@ def _firewall(inputs: Inputs) -> Iterable[Fact]:
             yield Opening(*whole, protocol, sources)
 
 
+def _account(inputs: Inputs) -> Iterable[Fact]:
+    yield from acting(inputs.get("accountId"))
+
+
 def _address(inputs: Inputs) -> Iterable[Fact]:
     yield from _labelled(inputs)
     if inputs.get("addressType", "EXTERNAL") == "EXTERNAL":
@@ -84,7 +87,7 @@ TYPES: dict[str, Read] = {
     "gcp:compute/subnetwork:Subnetwork": nothing,
     "gcp:secretmanager/secret:Secret": _secret,
     "gcp:secretmanager/secretIamMember:SecretIamMember": nothing,
-    "gcp:serviceaccount/account:Account": nothing,
+    "gcp:serviceaccount/account:Account": _account,
     "gcp:storage/bucket:Bucket": _bucket,
     "gcp:storage/bucketIAMMember:BucketIAMMember": nothing,
     "gcp:storage/bucketObject:BucketObject": nothing,

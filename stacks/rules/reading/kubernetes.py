@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stacks.kubernetes.nodes import SPOT_LABELS
-from stacks.rules.facts import EVERY, EVERYBODY, Acting, Address, Disk, Fact, Machine, Opening, Tags
-from stacks.rules.reading import Read, listed, mapped, text, texts
+from stacks.rules.facts import EVERY, EVERYBODY, Address, Disk, Fact, Machine, Opening, Tags
+from stacks.rules.reading import Read, acting, listed, mapped, texts
 
 Inputs = Mapping[str, Any]
 
@@ -22,9 +22,12 @@ def _job(inputs: Inputs) -> Iterable[Fact]:
     yield from _labelled(inputs)
     pod = mapped(mapped(mapped(mapped(inputs.get("spec")).get("template"))).get("spec"))
     yield Machine(_wants_spot(pod))
-    yield Acting(text(pod.get("serviceAccountName") or "default"))
+    yield from acting(pod.get("serviceAccountName") or "default")
     for volume in listed(pod.get("volumes")):
-        if "persistentVolumeClaim" in volume or "emptyDir" in volume or "hostPath" in volume:
+        in_memory = mapped(volume.get("emptyDir")).get("medium") == "Memory"
+        if not in_memory and any(
+            kind in volume for kind in ("persistentVolumeClaim", "emptyDir", "hostPath")
+        ):
             yield Disk(f"its volume {volume.get('name', '')}".rstrip(), None)
 
 
@@ -49,10 +52,17 @@ def _service(inputs: Inputs) -> Iterable[Fact]:
         return
     sources = tuple(str(one) for one in listed(spec.get("loadBalancerSourceRanges"))) or EVERYBODY[:1]
     yield Address(f"a Service of type {spec['type']}")
+    ranges: dict[str, list[tuple[int, int]]] = {}
     for one in listed(spec.get("ports")):
-        port = one.get("port")
-        ports = (int(port), int(port)) if isinstance(port, (int, float)) else EVERY
-        yield Opening(*ports, str(one.get("protocol", "TCP")).lower(), sources)
+        port, known = one.get("port"), ranges.setdefault(str(one.get("protocol", "TCP")).lower(), [])
+        first, last = (int(port), int(port)) if isinstance(port, (int, float)) else EVERY
+        if known and known[-1][1] + 1 == first:
+            known[-1] = (known[-1][0], last)
+        else:
+            known.append((first, last))
+    for protocol, found in ranges.items():
+        for first, last in found:
+            yield Opening(first, last, protocol, sources)
 
 
 def _network(inputs: Inputs) -> Iterable[Fact]:
