@@ -19,11 +19,13 @@ import time
 import urllib.request
 from typing import Any, Callable, Iterator, Mapping, NamedTuple, Optional
 
-from runtime import rclone
-from runtime.mounts import Misfit
+from runtime import contents, rclone
+from runtime.mounts import PULL_S, Misfit, ask
 from runtime.paths import target
 from runtime.phases import Shim, start_ticks
 
+PROGRAMS = {"rclone": "rclone", "fusermount3": "fuse3"}
+"""Program -> package of Debian, Ubuntu and Fedora."""
 Key = tuple[int, int]
 """Run and attempt."""
 LOOK_S, MOUNT_S, UNMOUNT_S, TICK_S = 120.0, 30.0, 10.0, 0.2
@@ -89,8 +91,7 @@ class Buckets:
         self.release(key)
         if not wanted:
             return
-        if shutil.which("rclone") is None:
-            raise Misfit(rclone.MISSING)
+        self._have_programs(cancelled)
         for bucket in sorted(wanted, key=lambda one: str(one["target"])):
             place = self._place(bucket)
             if bucket["mode"] == "COPY":
@@ -160,6 +161,17 @@ class Buckets:
 
     def _place(self, bucket: Mapping[str, Any]) -> str:
         return os.path.realpath(target(bucket["target"], self.manifest["home"]))
+
+    def _have_programs(self, cancelled: Callable[[], bool]) -> None:
+        """A machine of ours alone, of a vendor's image, gets what it lacks. Raises Misfit."""
+        lacking = [package for program, package in PROGRAMS.items() if shutil.which(program) is None]
+        if lacking and "isolation" not in self.manifest and os.geteuid() == 0:
+            install = contents.get(lacking)
+            said = ask(install, {}, cancelled, PULL_S)[1] if install else ""
+            if shutil.which("rclone") is None:
+                raise Misfit(f"rclone could not be installed: {said}" if said else rclone.MISSING)
+        elif "rclone" in lacking:
+            raise Misfit(rclone.MISSING)
 
     def _check_fuse(self, bucket: Mapping[str, Any]) -> None:
         why = lacking_fuse(self.manifest.get("isolation"))

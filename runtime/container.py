@@ -12,6 +12,7 @@ import os
 import shutil
 from typing import Any, Callable, Mapping, NamedTuple, Optional
 
+from runtime import contents
 from runtime.paths import target
 
 LOGIN = ("SKYPILOT_DOCKER_USERNAME", "SKYPILOT_DOCKER_PASSWORD", "SKYPILOT_DOCKER_SERVER")
@@ -54,12 +55,7 @@ def find(environment: Mapping[str, str], exists: Exists = os.path.exists) -> Opt
 
 def get(exists: Exists = os.path.exists) -> Optional[list[str]]:
     """Installs an engine on a vendor's image that has none; None where nobody knows how."""
-    if exists("/usr/bin/apt-get"):
-        quiet = "DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300"
-        return ["/bin/sh", "-c", f"{quiet} update && {quiet} install -y --no-install-recommends podman"]
-    if exists("/usr/bin/dnf"):
-        return ["/usr/bin/dnf", "install", "-y", "-q", "podman"]
-    return None
+    return contents.get(("podman",), exists)
 
 
 def name(node: str, run: int) -> str:

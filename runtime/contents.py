@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from typing import Any, Callable, Mapping, Optional
+from typing import Any, Callable, Mapping, Optional, Sequence
 
 CONTENTS: dict[str, Any] = {
     "programs": [
@@ -62,6 +62,17 @@ def missing(machine: bool = True, which: Callable[[str], Optional[str]] = shutil
         and not any(which(name) for name in (one["name"], one.get("also")) if name)
     ]
     return found + [one["path"] for one in CONTENTS["folders"] if not os.path.isdir(one["path"])]
+
+
+def get(packages: Sequence[str], exists: Callable[[str], bool] = os.path.exists) -> Optional[list[str]]:
+    """The command that installs packages on a vendor's image; None where nobody knows how."""
+    named = " ".join(packages)
+    if exists("/usr/bin/apt-get"):
+        quiet = "DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300"
+        return ["/bin/sh", "-c", f"{quiet} update && {quiet} install -y --no-install-recommends {named}"]
+    if exists("/usr/bin/dnf"):
+        return ["/usr/bin/dnf", "install", "-y", "-q", *packages]
+    return None
 
 
 def tell(manifest: Mapping[str, Any]) -> None:

@@ -82,7 +82,7 @@ def discard(manifest: Mapping[str, Any], keep: int = 0) -> None:
         with contextlib.suppress(OSError, Misfit):
             with open(os.path.join(notes, called), encoding="utf-8") as file:
                 engine = container.Engine("", file.read())
-            if _ask(container.remove(engine, called), {}, _never)[0] == 0 or not _inside(engine, called):
+            if ask(container.remove(engine, called), {}, _never)[0] == 0 or not _inside(engine, called):
                 os.unlink(os.path.join(notes, called))
 
 
@@ -115,7 +115,7 @@ def contain(run: Mapping[str, Any], manifest: Mapping[str, Any], cancelled: Call
     engine = container.find(os.environ)
     install = container.get() if engine is None and os.getuid() == 0 and "isolation" not in manifest else None
     if install:  # a machine of ours alone, of a vendor's image
-        said = _ask(install, {}, cancelled, PULL_S)[1]
+        said = ask(install, {}, cancelled, PULL_S)[1]
         engine = container.find(os.environ)
         if engine is None:
             raise Misfit(f"the task wants a container, and no engine could be installed: {said}")
@@ -132,11 +132,11 @@ def contain(run: Mapping[str, Any], manifest: Mapping[str, Any], cancelled: Call
         if not os.path.exists(place):
             os.makedirs(place, exist_ok=True)
     with _registry(engine, run, cancelled) as environment:
-        code, said = _ask(container.pull(engine, container.image(run)), environment, cancelled, PULL_S)
-    if code and _ask(container.known(engine, container.image(run)), {}, cancelled)[0]:
+        code, said = ask(container.pull(engine, container.image(run)), environment, cancelled, PULL_S)
+    if code and ask(container.known(engine, container.image(run)), {}, cancelled)[0]:
         raise Misfit(f"the image {container.image(run)} cannot be had: {said}")
-    _ask(container.remove(engine, called), {}, cancelled)
-    code, said = _ask(container.hold(engine, called, run, manifest), {}, cancelled)
+    ask(container.remove(engine, called), {}, cancelled)
+    code, said = ask(container.hold(engine, called, run, manifest), {}, cancelled)
     if code:
         raise Misfit(f"the container cannot be started: {said}")
 
@@ -146,7 +146,7 @@ def _never() -> bool:
 
 
 def _inside(engine: container.Engine, called: str) -> Optional[Inside]:
-    code, said = _ask(container.look(engine, called), {}, _never, whole=True)
+    code, said = ask(container.look(engine, called), {}, _never, whole=True)
     try:
         return None if code else container.inside(said)
     except (ValueError, KeyError, IndexError, TypeError):
@@ -166,13 +166,13 @@ def _registry(
     with tempfile.TemporaryDirectory(prefix="skywright-", dir=base) as folder:
         environment = {"DOCKER_CONFIG": folder, "REGISTRY_AUTH_FILE": os.path.join(folder, "auth.json")}
         words = container.login(engine, user, server)
-        code, said = _ask(words, environment, cancelled, given=password)
+        code, said = ask(words, environment, cancelled, given=password)
         if code:
             raise Misfit(f"the login to {server or 'the registry'} failed: {said.replace(password, '***')}")
         yield environment
 
 
-def _ask(
+def ask(
     words: Sequence[str],
     environment: Mapping[str, str],
     cancelled: Callable[[], bool],

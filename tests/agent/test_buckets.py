@@ -149,7 +149,7 @@ def test_a_bucket_that_cannot_be_used_is_named(
 def test_a_node_without_rclone_says_how_to_get_it(node: Any, control: Any, kit: Any, tmp_path: Path) -> None:
     (tmp_path / "bare").mkdir()
     node.environment["PATH"] = str(tmp_path / "bare")
-    node.start()
+    node.start(isolation="namespaces")
     control.want(kit.order("true", buckets=[bucket("~/data", "COPY", "in")]))
     assert "apt install rclone" in control.ended()["message"]
 
