@@ -6,14 +6,16 @@ import ast
 import re
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 from compiler.offer import Market
-from compiler.spec import StackSpec
+from compiler.spec import Given, StackSpec
 from stacks.aws import identity
 from stacks.azure import checking as azure
 from stacks.gcp import checking as gcp
+from stacks.gcp import stack
 
 ROOT = Path(__file__).parents[2]
 
@@ -124,23 +126,28 @@ def test_the_pages_tell_exactly_these_rights() -> None:
     assert len(gcp.NEEDED) <= 100, "Google tells about 100 permissions in one call"
 
 
+def reaching(cloud: str, buckets: dict[str, dict[str, str]], **more: Any) -> StackSpec:
+    return StackSpec(
+        project="p",
+        stack="s",
+        deployment="d",
+        cloud=cloud,
+        region="us-west-2",
+        instance_type="m",
+        market=Market.SPOT,
+        nodes=1,
+        agent="0" * 64,
+        buckets=buckets,
+        **more,
+    )
+
+
 def test_nodes_on_aws_may_reach_exactly_the_buckets_of_their_task() -> None:
     reached = {
         "s3://sets/deep/in": {"access": "read"},
         "s3://out": {"access": "write", "key": "1234-ab"},
     }
-    spec = StackSpec(
-        project="p",
-        stack="s",
-        deployment="d",
-        cloud="aws",
-        region="us-west-2",
-        instance_type="c7i.large",
-        market=Market.SPOT,
-        nodes=1,
-        agent="0" * 64,
-        buckets=reached,
-    )
+    spec = reaching("aws", reached)
     assert StackSpec.from_data(spec.to_data()) == spec
     allowed: dict[str, set[str]] = {}
     for one in identity.policy(spec, "own", "123456789012", None)["Statement"]:
@@ -158,3 +165,28 @@ def test_nodes_on_aws_may_reach_exactly_the_buckets_of_their_task() -> None:
         one for one in identity.policy(spec, "own", "1", None)["Statement"] if one["Resource"] == f"{arn}sets"
     ][:1]
     assert listing["Condition"] == {"StringLike": {"s3:prefix": ["deep/in", "deep/in/*"]}}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_nodes_on_google_may_reach_exactly_the_buckets_of_their_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = pytest.importorskip("pulumi_gcp").storage
+    made: dict[str, tuple[str, str, str]] = {}
+    monkeypatch.setattr(
+        storage,
+        "BucketIAMMember",
+        lambda name, args, opts: made.update({name: (args.bucket, args.role, args.member)}),
+    )
+    buckets = {
+        "gs://both/in": {"access": "write"},
+        "gs://both/more": {"access": "read"},
+        "gs://sets": {"access": "read"},
+    }
+    stack._buckets(reaching("gcp", buckets), "serviceAccount:n", None)  # type: ignore[arg-type]
+    assert made == {
+        "data-both": ("both", "roles/storage.objectUser", "serviceAccount:n"),
+        "data-sets": ("sets", "roles/storage.objectViewer", "serviceAccount:n"),
+    }
+    made.clear()
+    own = reaching("gcp", buckets, given=Given(role="team@p.iam.gserviceaccount.com"))
+    stack._buckets(own, "serviceAccount:team", None)  # type: ignore[arg-type]
+    assert made == {}
