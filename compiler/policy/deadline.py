@@ -61,27 +61,27 @@ class Now:
 class Tuning:
     """What is free to choose; found on the tuning part of `./invoke bench deadline`."""
 
-    floor_h: float = 0.3
+    floor_h: float = 0.367
     """Slack that is kept in any case,"""
-    floor_changes: float = 4.8
+    floor_changes: float = 5.76
     """and that of so many changes."""
-    cycles: float = 1.3
+    cycles: float = 1.32
     """How much of the slack that coming stays will use up is kept for them."""
-    share: float = 0.55
+    share: float = 0.504
     """How much of the first slack is kept, shrinking"""
     bend: float = 2.0
     """with this power of the time that is left."""
-    doubt: float = 1.4
+    doubt: float = 1.6
     """How much longer than `worth_h` a stay must be expected to last,"""
-    scarce: float = 1.5
+    scarce: float = 2.0
     """and how much longer still when little slack is left."""
-    lean: float = 0.3
+    lean: float = 0.4
     """How much more is kept where less spot was seen than is needed, and less where there was more."""
-    prior_stay_h: float = 1.0
+    prior_stay_h: float = 0.85
     """How long capacity is expected to stay before anything was seen."""
     prior_rate: float = 0.3
     """Stays that begin per hour, before anything was seen,"""
-    prior_h: float = 12.0
+    prior_h: float = 16.8
     """as if so many hours had been seen."""
 
 
