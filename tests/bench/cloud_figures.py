@@ -44,6 +44,7 @@ def measure(folder: Path) -> dict[str, float]:
             account.well("up", four)
             seconds = [preview(account, four) for _ in range(PREVIEWS)]
             account.well("destroy", four)
+            judged = policy(account, four)
             made = account.well("up", account.spec(nodes=8))
             lost = made["nodes"][3]["id"]
             account.moto.lose(lost)
@@ -52,6 +53,7 @@ def measure(folder: Path) -> dict[str, float]:
                 "preview_s": statistics.median(seconds),
                 "changed": len(changed(replaced)),
                 "user_data": user_data(account),
+                **judged,
             }
         finally:
             account.clear()
@@ -63,6 +65,27 @@ def preview(account: Any, spec: Any) -> float:
     seconds = time.monotonic() - started
     assert set(result["changes"]) == {"same"}, result["changes"]
     return seconds
+
+
+def policy(account: Any, spec: Any) -> dict[str, float]:
+    """What rules over resources add to an `up`: of a new stack by a preview, of one that is as ordered by its state."""
+    from stacks import operate
+    from stacks.rules.policy import Policy, Statement
+
+    rules = Policy((Statement.of("encrypted-disks", {}),)).to_data()
+
+    def up(**more: Any) -> tuple[float, float]:
+        folder = account.begin("up", spec, policy=rules, **more)
+        result = account.ended(folder)
+        assert result["ok"], result["problem"]
+        events, _ = operate.read(folder, 0)
+        step = next(one for one in events if one.get("name") == "policy" and one["status"] == "done")
+        return step["seconds"], result["seconds"]["total"]
+
+    first, whole = up()
+    again, _ = up(applied=True)
+    account.well("destroy", spec)
+    return {"policy_s": first, "policy_up_s": whole, "policy_again_s": again}
 
 
 def user_data(account: Any) -> int:
