@@ -253,6 +253,18 @@ def hangs(request: Request) -> bool:
     return True
 
 
+def trickles(request: Request) -> bool:
+    """An answer that comes byte by byte and never ends."""
+    request.send_response(200)
+    request.send_header("Content-Length", "1000000")
+    request.end_headers()
+    with contextlib.suppress(OSError):
+        while not request.host.released.wait(0.01):
+            request.wfile.write(b" ")
+    request.close_connection = True
+    return True
+
+
 @contextlib.contextmanager
 def serving(host: Host | None = None, kind: type[Request] = Request) -> Iterator[Host]:
     """A host on a free port of this machine."""

@@ -20,7 +20,7 @@ from skywright.review.github import GitHub
 from skywright.review.gitlab import GitLab
 from skywright.review.sticky import Did, mark
 from tests.standins import githost
-from tests.standins.githost import Host, answers, breaks, done_but, half, hangs
+from tests.standins.githost import Host, answers, breaks, done_but, half, hangs, trickles
 
 BOT = "github-actions[bot]"
 
@@ -194,6 +194,10 @@ def test_a_host_that_hangs_or_is_not_there_is_given_up(host: Host, waits: list[f
     host.trouble = [hangs, hangs]
     slow = GitHub(Calls(host.url, "ann", timeout_s=0.2, tries=2, wait=waits.append), host.repository, 7)
     with pytest.raises(Problems, match="did not answer in time, 2 times"):
+        sticky.put(slow, "preview", "text")
+    host.trouble = [trickles]
+    slow = GitHub(Calls(host.url, "ann", whole_s=0.2, tries=1, wait=waits.append), host.repository, 7)
+    with pytest.raises(Problems, match="did not answer in time"):
         sticky.put(slow, "preview", "text")
     nobody = GitHub(Calls("http://127.0.0.1:1", "ann", tries=2, wait=waits.append), host.repository, 7)
     with pytest.raises(Problems, match="cannot be reached"):
