@@ -123,11 +123,9 @@ def read(start: Path | None = None) -> Config:
     return _merged(layers, tuple(unused), _policy(said))
 
 
-def own_policy() -> tuple[Statement, ...]:
-    """What the settings of the user (or of whoever runs control) say, whatever an order says. Problems as of `read`."""
-    from stacks.home import home
-
-    path = home() / "config.yaml"
+def own_policy(home: Path) -> tuple[Statement, ...]:
+    """What the settings of one skywright home say, whatever an order says. Problems as of `read`."""
+    path = home / "config.yaml"
     if not path.is_file():
         return ()
     data = _parsed(path)

@@ -136,20 +136,20 @@ def _start(control: Control, deployment: Deployment, operation: Operation) -> No
         lost=tuple(operation.lost),
         env=control.vault.get(env_scope(deployment.uid)),
         purge=operation.purge,
-        policy=_policy(deployment),
+        policy=_policy(control, deployment),
         applied=operation.spec == deployment.spec and deployment.applied == deployment.digest,
     )
     control.operations.start(request, folder(control, operation))
     control.store.change(operation, state="started", tries=operation.tries + 1)
 
 
-def _policy(deployment: Deployment) -> dict[str, Any]:
+def _policy(control: Control, deployment: Deployment) -> dict[str, Any]:
     """That of the order, and what the settings of this control's home say: no order loosens them."""
     from skywright.config import own_policy
     from stacks.rules.policy import Policy
 
     try:
-        return Policy.from_data(deployment.policy or {}).with_more(own_policy()).to_data()
+        return Policy.from_data(deployment.policy or {}).with_more(own_policy(control.home)).to_data()
     except Problems as problems:  # which refuses: what cannot be read is not passed over
         return {"broken": problems.problems[0].message}
 

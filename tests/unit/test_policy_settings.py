@@ -42,7 +42,7 @@ def test_everything_holds_that_any_file_says(tmp_path: Path) -> None:
         ("allowed-regions", "off", ".skywright.yaml"),
         ("larger-than-asked", "deny", ".skywright.yaml"),
     ]
-    assert [one.rule for one in config.own_policy()] == [rule for rule, _, _ in said[:4]]
+    assert [one.rule for one in config.own_policy(home())] == [rule for rule, _, _ in said[:4]]
     assert all(one.holds for one in config.read(project).said if one.key.startswith("policy"))
 
 
