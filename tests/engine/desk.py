@@ -68,7 +68,7 @@ class Desk:
         operate.start(Request(folder.name, operate.Kind(kind), spec, **request), folder)
         return folder
 
-    def ended(self, folder: Path, seconds: float = 60) -> dict[str, Any] | None:
+    def ended(self, folder: Path, seconds: float = 180) -> dict[str, Any] | None:
         """The result of an operation whose process has ended, or None when it was killed."""
         wait(lambda: not operate.running(folder), seconds, f"the end of {folder}")
         return operate.result(folder)
