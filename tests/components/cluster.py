@@ -183,6 +183,7 @@ class Cluster:
                 self.ask("DELETE", path)
             self.until(lambda: not self.there(path), "the claim goes")
         self.ask("DELETE", f"/api/v1/persistentvolumes/{name}")
+        self.until(lambda: not self.there(f"/api/v1/persistentvolumes/{name}"), "the volume goes")
 
     def remove_node(self, name: str) -> None:
         self.ask("DELETE", f"/api/v1/nodes/{name}")
