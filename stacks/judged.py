@@ -21,9 +21,11 @@ FOLDER = "judged"
 """Below an operation's folder: that of the preview which is judged."""
 
 
-def told(request: Request, planned: list[dict[str, Any]]) -> dict[str, Any]:
-    """Members of a preview's result: what is planned, and what the rules find in it. Problems policy/unreadable."""
-    return {"planned": planned, "findings": findings(request, planned)}
+def told(request: Request, planned: list[dict[str, Any]], state: State | None) -> dict[str, Any]:
+    """Members of a preview's result: what is planned from which state, and what the rules find in it. Raises
+    Problems policy/unreadable."""
+    version = state.version if state else None
+    return {"planned": planned, "state": version, "findings": findings(request, planned)}
 
 
 def findings(request: Request, planned: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

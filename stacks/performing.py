@@ -306,7 +306,7 @@ class Operation:
                 session.recording = Recording(state)
             with self._log.step("preview"), self._engine_time():
                 session.preview(self._listener.hear, replace)
-            self._planned = judged.told(self.request, self._listener.planned)
+            self._planned = judged.told(self.request, self._listener.planned, state)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         self._nodes = state.nodes() if state else []

@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from compiler.spec import digest
+
 BOOKKEEPING = ("pulumi:pulumi:Stack", "pulumi:providers:")
 """Types that Pulumi adds by itself and no person counts."""
 
@@ -116,6 +118,17 @@ class State:
             found |= {row["id"]: row.get("address") for row in rows if isinstance(row, dict) and "id" in row}
         return found
 
+    @property
+    def version(self) -> str:
+        """A digest of what it knows: the same as long as nothing was made, changed, lost or moved. Not of times, and
+        not of secrets, whose ciphertexts differ each time that they are written."""
+        left = ("created", "modified", "sourcePosition", "stackTrace")
+        deployment = self.data.get("deployment") or {}
+        rows = [
+            {name: one[name] for name in one if name not in left} for one in deployment.get("resources") or ()
+        ]
+        return digest(_without_secrets([rows, deployment.get("pending_operations") or []]))
+
     def encryption(self) -> dict[str, str]:
         """What a stack's configuration file says about how its secrets are encrypted."""
         provider = (self.data.get("deployment") or {}).get("secrets_providers") or {}
@@ -132,3 +145,11 @@ class State:
             key: value for key, value in self.data["deployment"].items() if key != "pending_operations"
         }
         return {**self.data, "deployment": deployment}
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        if "ciphertext" in value:
+            return None
+        return {name: _without_secrets(one) for name, one in value.items()}
+    return [_without_secrets(one) for one in value] if isinstance(value, list) else value

@@ -150,8 +150,9 @@ class _Reader:
     def place_words(self) -> None:
         words = self.words
         for positional in self.verb.words:
-            if positional.unless and self.given[positional.unless] is not None:
-                self.given[positional.name] = self.given[positional.unless]
+            instead = self.given[positional.unless] if positional.unless else None
+            if instead is not None and not (positional.many and words):
+                self.given[positional.name] = (instead,) if positional.many else instead
             elif positional.many:
                 self.given[positional.name] = tuple(words)
                 if not words and not positional.optional:

@@ -27,6 +27,10 @@ def run(values: Values) -> int:
     """Launch one task file or command."""
     from skywright.cli import living
 
+    if values.given.get("approved"):
+        from skywright.cli.approving import apply
+
+        return apply(values)
     entry = read_entry(values, values.entry, values.cluster_name)
     check_local(entry.task)
     plan = make_plan(entry, now=time.time(), by_time=values.minimize == "time", avoid=recent_losses())
@@ -47,12 +51,22 @@ def run(values: Values) -> int:
         return int(Exit.POLICY)
     ready_engine(quiet=bool(values.json))
     policy.gate(entry, plan, there)
+    return follow(values, entry, *order(values, entry, plan, there))
+
+
+def order(values: Values, entry: Entry, plan: Plan, there: Living | None) -> tuple[int, int]:
+    """Hand it to control; the number of the accepted run, and the number of the last event before it."""
     client = connect()
     spec = make_spec(entry, plan.chosen, settings.project())
     files = send_files(entry.task, client, screen.say)
     after = timeline_end(client, entry.name)
     accepted = client.launch(make_order(entry, plan, spec, values, files, there))
-    return after_acceptance(values, entry.name, accepted["run"], entry.task.num_nodes, after)
+    return accepted["run"], after
+
+
+def follow(values: Values, entry: Entry, number: int, after: int) -> int:
+    """The accepted run to its end; the exit code."""
+    return after_acceptance(values, entry.name, number, entry.task.num_nodes, after)
 
 
 def timeline_end(client: Client, name: str) -> int:

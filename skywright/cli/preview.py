@@ -31,6 +31,10 @@ def run(values: Values) -> int:
     from skywright.cli.launch import connect, never_used, ready_engine
 
     shape = _shape(values)
+    if values.given.get("out"):
+        from skywright.cli.approving import write
+
+        return write(values, shape)
     files = reviewing.task_files(values.entry)
     if files is None and is_file(values.entry) and read_entries(values, values.entry[0]):
         files = (values.entry[0],)

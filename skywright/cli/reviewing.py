@@ -37,7 +37,9 @@ AT_ONCE = 2
 YAML = (".yaml", ".yml")
 MAGIC = frozenset("*?[")
 
-OWN_FLAGS = frozenset(("json", "markdown", "format", "yes", "detach", "dryrun", "cluster_name"))
+OWN_FLAGS = frozenset(
+    ("json", "markdown", "format", "yes", "detach", "dryrun", "cluster_name", "out", "approved")
+)
 """Flags that belong to a preview, not to what is brought up later; a name is told where it is one stack's."""
 
 
@@ -123,6 +125,11 @@ def of_files(values: Values, files: Sequence[str]) -> Report:
                 found.append(_asked_or_failed(values, entry, file, client, names))
             else:
                 found.append(entry)
+    return _report(values, found)
+
+
+def of_asked(values: Values, found: Sequence[Asked]) -> Report:
+    """The report of stacks that are planned already. What is wrong with one stands in its row."""
     return _report(values, found)
 
 

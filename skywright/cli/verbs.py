@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from skywright.cli.flags import (
     ALL,
     DETACH,
@@ -56,8 +58,8 @@ VERBS: tuple[Verb, ...] = (
         "up",
         "Launch a task file and follow it",
         "launch",
-        (ENTRY,),
-        LAUNCH_FLAGS,
+        (replace(ENTRY, unless="approved"),),
+        (*LAUNCH_FLAGS, text("approved", "apply exactly what `preview --out` wrote, or refuse", "FILE")),
         ("launch",),
         LAUNCH_DOC,
         LATER,
@@ -78,6 +80,7 @@ VERBS: tuple[Verb, ...] = (
         (ENTRY,),
         (
             *LAUNCH_FLAGS,
+            text("out", "write what is shown as an approval: NAME.approval.json", "FILE"),
             Flag(
                 "format",
                 "how it is printed: for a terminal (default), as the body of a pull request's comment, as data",

@@ -206,7 +206,8 @@ class Row:
     `foundation` names the stack of the network that this one needs, `fields` are what differs from the task that the
     living deployment has, `findings` what rules say of it and of that foundation. `hours` is how long the run is
     taken to last (`assumed`: nobody said so). `apply` are the words after the program's name that bring it up.
-    With a `problem` there is nothing else but names.
+    With a `problem` there is nothing else but names. `state` is the version of the state that the preview began from,
+    empty where there was no stack.
     """
 
     stack: str
@@ -226,6 +227,7 @@ class Row:
     plan: Plan | None = field(default=None, compare=False, repr=False)
     spec: StackSpec | Foundation | None = field(default=None, compare=False, repr=False)
     planned: tuple[Mapping[str, Any], ...] = field(default=(), compare=False, repr=False)
+    state: str = field(default="", compare=False, repr=False)
 
     @property
     def changing(self) -> tuple[Change, ...]:

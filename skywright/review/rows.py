@@ -126,6 +126,7 @@ def _row(
         plan=plan,
         spec=spec,
         planned=planned,
+        state=result.get("state") or "",
     )
 
 
