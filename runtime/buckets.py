@@ -194,7 +194,7 @@ class Buckets:
         data["cached"] = bucket["mode"] == "MOUNT_CACHED" and not bucket["read_only"]
         _write(folder, data)
         values = rclone.environment(bucket, run["secrets"], self.manifest["home"])
-        values.update(RCLONE_RC_USER="agent", RCLONE_RC_PASS=password)
+        values.update(RCLONE_RC_USER="agent", RCLONE_RC_PASS=password, PATH=self._path(values["PATH"]))
         words = rclone.mount(bucket, place, os.path.join(folder, "cache"), os.geteuid() == 0)
         with open(os.path.join(folder, "log"), "wb") as log:
             process = subprocess.Popen(
@@ -219,6 +219,17 @@ class Buckets:
                 raise Misfit(f"bucket {bucket['uri']} cannot be mounted: {why}")
             living.close()
             time.sleep(0.05)
+
+    def _path(self, path: str) -> str:
+        """With `fusermount` on it, by which rclone before 1.62 calls what Fuse 3 has under another name."""
+        newer = shutil.which("fusermount3", path=path)
+        if newer is None or shutil.which("fusermount", path=path):
+            return path
+        folder = os.path.join(self.folder, "bin")
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.symlink(newer, os.path.join(folder, "fusermount"))
+        return f"{path}:{folder}"
 
     def _tried(
         self,
