@@ -61,7 +61,14 @@ def why_not(storage: Storage) -> tuple[str, str] | None:
 
 def rows(task: Task) -> list[dict[str, Any]]:
     """What the agent is told, by `buckets` of schemas/desired.v1.json; in the order of their targets."""
-    return [_row(target, one) for target, one in sorted(task.buckets.items()) if why_not(one) is None]
+    found = [_row(target, one) for target, one in sorted(task.buckets.items()) if why_not(one) is None]
+    chosen = {"include": list(task.sync.include), "exclude": list(task.sync.exclude)} if task.sync else {}
+    for row in found:
+        if row["mode"] == "COPY":
+            row.update({name: given for name, given in chosen.items() if given})
+            if task.sync and task.sync.mode == "full":
+                row["options"] = {"ignore_times": "true"}
+    return found
 
 
 def secret_names(task: Task, cloud: str) -> tuple[str, ...]:

@@ -121,9 +121,6 @@ def _of_task(task: Task, able: Collection[Capability]) -> Iterator[Problem]:
         if name == "kept_secrets" and not task.place(written):
             written = "secrets"
         yield Problem(CODE, f"`{written}`: {says}", task.place(written, key=True))
-    if task.sync and (task.sync.include or task.sync.exclude or task.sync.mode != "incremental"):
-        says = "`sync`: all files are copied yet, without a choice"
-        yield Problem(CODE, says, task.place("sync", key=True))
     for name in task.internal:
         yield Problem(
             CODE, f"`{name}`: SkyPilot writes it for itself", task.place(name, key=True), "remove it"

@@ -241,8 +241,12 @@ class Buckets:
     ) -> None:
         """Run rclone until it succeeds, or says something that lasts, or was tried often. Raises Misfit."""
         values, pauses = rclone.environment(bucket, run["secrets"], self.manifest["home"]), list(PAUSES_S)
+        chosen = [] if first_line_s else rclone.chosen(bucket)
         while True:
-            code, log = _ran(words, values, cancelled, first_line_s, self.folder)
+            code, log = _ran([*words, *chosen], values, cancelled, first_line_s, self.folder)
+            if code and chosen and rclone.refuses_choice(log):
+                chosen = []
+                continue
             if code == 0:
                 return
             why = rclone.said(log, run["secrets"])

@@ -116,6 +116,21 @@ def copy(bucket: Mapping[str, Any], place: str) -> list[str]:
     ]
 
 
+def chosen(bucket: Mapping[str, Any]) -> list[str]:
+    """Of a folder only these are copied; a folder that a pattern names is meant with all in it."""
+    words: list[str] = []
+    for sign, patterns in (("-", bucket.get("exclude", ())), ("+", bucket.get("include", ()))):
+        for pattern in patterns:
+            plain = pattern.rstrip("/")
+            words += ["--filter", f"{sign} {plain}", "--filter", f"{sign} {plain}/**"]
+    return [*words, "--filter", "- *"] if bucket.get("include") else words
+
+
+def refuses_choice(log: str) -> bool:
+    """A single object is copied whatever patterns say: it is named."""
+    return "limit to single files" in log
+
+
 def mount(bucket: Mapping[str, Any], place: str, cache: str, everybody: bool) -> list[str]:
     """Serves the mount until it is taken off; tells in its log on which port its remote control listens."""
     words = ["rclone", "mount", where(bucket), place, "--allow-non-empty", "--dir-cache-time", "10s"]

@@ -13,6 +13,7 @@ import stat
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -20,6 +21,8 @@ from compiler.problem import Problem, Problems
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
+
+    from compiler.files import Sync
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,9 @@ class Archive:
     skipped: tuple[str, ...] = ()
 
 
-def pack(source: Path, into: Path) -> Archive:
-    """Pack `source` (a folder: its content; a file: it alone, as it is named) into a new file in `into`.
+def pack(source: Path, into: Path, sync: Sync | None = None) -> Archive:
+    """Pack `source` (a folder: its content; a file: it alone, as it is named) into a new file in `into`. Of a folder
+    only what `sync` chooses.
 
     Raises Problems task/unreadable-file, machine/disk-full.
     """
@@ -52,7 +56,7 @@ def pack(source: Path, into: Path) -> Archive:
                 ) as packed,
                 tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as tar,
             ):
-                for path, name in members(source):
+                for path, name in members(source, sync):
                     if _goes_along(path):
                         count += _add(tar, path, name)
                     else:
@@ -62,13 +66,31 @@ def pack(source: Path, into: Path) -> Archive:
     return Archive(hashed.digest.hexdigest(), target, hashed.bytes, count, tuple(skipped))
 
 
-def members(source: Path) -> Iterator[tuple[Path, str]]:
-    """Paths below `source` with their names in the archive, sorted, without what is to be ignored."""
+def members(source: Path, sync: Sync | None = None) -> Iterator[tuple[Path, str]]:
+    """Paths below `source` with their names in the archive, sorted, without what is to be ignored and what `sync`
+    does not choose; folders that hold nothing stay out where it chooses."""
     if not source.is_dir():
         yield source, source.name
         return
     ignored = _Ignored(source)
-    yield from _below(source, "", ignored)
+    chooses = sync is not None and bool(sync.include or sync.exclude)
+    for path, name in _below(source, "", ignored):
+        if not (chooses and sync) or (_chosen(name, sync) and (path.is_symlink() or not path.is_dir())):
+            yield path, name
+
+
+def _chosen(name: str, sync: Sync) -> bool:
+    """By the name or the name of a folder around it; a pattern without `/` is about names alone."""
+    parts = name.split("/")
+    around = ["/".join(parts[: count + 1]) for count in range(len(parts))]
+
+    def matches(pattern: str) -> bool:
+        plain = pattern.rstrip("/")
+        if "/" in plain:
+            return any(fnmatchcase(one, plain.lstrip("/")) for one in around)
+        return any(fnmatchcase(one, plain) for one in parts)
+
+    return (not sync.include or any(map(matches, sync.include))) and not any(map(matches, sync.exclude))
 
 
 def _below(folder: Path, prefix: str, ignored: _Ignored) -> Iterator[tuple[Path, str]]:

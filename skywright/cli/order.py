@@ -169,7 +169,7 @@ def send_files(task: Task, client: Client, say: Callable[[str], None]) -> list[d
         packed: list[tuple[str, str, Archive]] = []
         for target, source in sources:
             kind = "dir" if source.is_dir() else "file"
-            archive = pack(source, folder)
+            archive = pack(source, folder, None if target == WORKDIR else task.sync)
             packed.append((target, kind, archive))
             if archive.skipped:
                 names = ", ".join(f"`{screen.printable(name)}`" for name in archive.skipped[:5])

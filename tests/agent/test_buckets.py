@@ -43,7 +43,14 @@ def s3(emulators: Callable[[str], stores.Emulator]) -> Iterator[Any]:
         aws_access_key_id="testing",
         aws_secret_access_key="testing",
     )
-    for name, text in {"in/a.txt": "one", "in/deep/b.txt": "two"}.items():
+    content = {
+        "in/a.txt": "one",
+        "in/deep/b.txt": "two",
+        "in/deep/c.txt": "no",
+        "in/d.log": "no",
+        "in/e": "no",
+    }
+    for name, text in content.items():
         client.put_object(Bucket=stores.BUCKET, Key=name, Body=text.encode())
     yield client
     client.close()
@@ -91,8 +98,8 @@ def test_a_run_reads_and_writes_its_buckets_while_agent_and_mount_are_killed(
       echo last > ~/cached/last.txt
     """
     buckets = [
-        bucket("~/copied", "COPY", "in"),
-        bucket("~/one.txt", "COPY", "in/a.txt"),
+        bucket("~/copied", "COPY", "in", include=["*.txt"], exclude=["deep/c.*", "*.log"]),
+        bucket("~/one.txt", "COPY", "in/a.txt", exclude=["*.txt"]),
         bucket("~/mounted", "MOUNT", "in"),
         bucket("~/cached", "MOUNT_CACHED", "out"),
     ]
@@ -119,6 +126,8 @@ def test_a_run_reads_and_writes_its_buckets_while_agent_and_mount_are_killed(
     assert set(sizes.values()) == {300000}
     kit.until(lambda: not has_mounts(ready) and not ready.processes(), "the mounts to be gone")
     assert not (ready.home / "mounted").exists()
+    copied = {str(path.relative_to(ready.home)) for path in ready.home.glob("copied/**/*") if path.is_file()}
+    assert copied == {"copied/a.txt", "copied/deep/b.txt"}
     assert not list((ready.state / "buckets").glob("*/mount.json"))
     assert not list((ready.state / "buckets").glob("*/cache"))
     for path in ready.folder.rglob("*"):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from compiler.files import Sync
 from compiler.problem import Problems
 from skywright.cli.archive import pack
 
@@ -108,3 +109,19 @@ def test_pipes_and_sockets_are_named(tmp_path: Path) -> None:
     packed = pack(root, tmp_path / "out")
     assert packed.skipped == ("events",)
     assert names(packed.path) == ["a.py"]
+
+
+def test_sync_chooses_files_of_a_folder(tmp_path: Path) -> None:
+    root = tree(
+        tmp_path / "models", {"a.pt": "", "a.log": "", "deep/b.pt": "", "deep/c.txt": "", "tmp/d.pt": ""}
+    )
+    (root / "nothing").mkdir()
+
+    def chosen(include: tuple[str, ...] = (), exclude: tuple[str, ...] = ()) -> list[str]:
+        return names(pack(root, tmp_path / "out", Sync(include, exclude)).path)
+
+    assert chosen(("*.pt",), ("tmp/",)) == ["a.pt", "deep/b.pt"]
+    assert chosen(exclude=("*.log", "deep/*.txt")) == ["a.pt", "deep/b.pt", "tmp/d.pt"]
+    assert chosen(include=("deep",)) == ["deep/b.pt", "deep/c.txt"]
+    assert pack(root, tmp_path / "out", Sync()).digest == pack(root, tmp_path / "out").digest
+    assert names(pack(root / "a.log", tmp_path / "out", Sync(("*.pt",))).path) == ["a.log"]

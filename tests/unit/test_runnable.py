@@ -60,7 +60,6 @@ def test_what_runs_today_is_not_refused() -> None:
         ("workdir: {url: https://h/r}", 1),
         ("secrets: ['secrets:A']", 1),
         ("config: {hooks: [{run: x}]}", 1),
-        ("sync: {include: [x]}", 1),
         ("_metadata: {a: 1}", 1),
         ("resources:\n  accelerators: A100:0.25", 2),
         ("resources:\n  cpus: 2\n  ports: 80", 3),
