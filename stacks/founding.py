@@ -20,6 +20,8 @@ def carry_out(
     begin: Callable[[Request, Path], int], request: Request, folder: Path, stopping: threading.Event
 ) -> dict[str, Any]:
     """The result of an operation on the foundation, carried out by `begin` in `folder`. Raises its Problems."""
+    if request.kind is operate.Kind.PREVIEW and request.founded:
+        return dict(request.founded)
     until = time.monotonic() + LONGEST_S
     while True:
         (folder / operate.RESULT).unlink(missing_ok=True)

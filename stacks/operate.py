@@ -38,6 +38,7 @@ class Request:
     values for the containers that the stack makes. `purge` lets `destroy` forget what it cannot delete, `record` has a
     preview tell what the program registers. Env and secrets leave the folder when the operation ends.
     `policy` (stacks/rules/policy.py, as data) judges previews and `up`; `applied`: the last `up` was by just this spec.
+    `founded` is what a preview of the same foundation gave a moment ago: a preview does not repeat it.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Request:
     record: bool = False
     policy: Mapping[str, Any] = field(default_factory=dict)
     applied: bool = False
+    founded: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", Kind(self.kind))
@@ -66,6 +68,7 @@ class Request:
             "record": self.record,
             "policy": dict(self.policy),
             "applied": self.applied,
+            "founded": dict(self.founded),
         }
 
     @classmethod
@@ -81,6 +84,7 @@ class Request:
             record=bool(data.get("record", False)),
             policy=dict(data.get("policy") or {}),
             applied=bool(data.get("applied", False)),
+            founded=dict(data.get("founded") or {}),
         )
 
 

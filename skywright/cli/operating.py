@@ -27,9 +27,11 @@ def carry_out(
     *,
     record: bool = False,
     policy: Mapping[str, Any] | None = None,
+    founded: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Run it to its end; its result. `tell` is given its events; `record` has a preview tell what the program
-    registers, `policy` judges it (stacks/rules/policy.py, as data). Raises the operation's Problems.
+    registers, `policy` judges it (stacks/rules/policy.py, as data), `founded` spares it the foundation's own preview.
+    Raises the operation's Problems.
 
     Who is interrupted, or sets `stopped`, lets it end what it is at.
     """
@@ -41,7 +43,9 @@ def carry_out(
     folder.parent.mkdir(mode=0o700, exist_ok=True)
     offset = 0
     try:
-        request = operate.Request(name, kind, spec, env=env, record=record, policy=policy or {})
+        request = operate.Request(
+            name, kind, spec, env=env, record=record, policy=policy or {}, founded=founded or {}
+        )
         operate.start(request, folder)
         while operate.running(folder):
             offset = _tell(operate, folder, offset, tell)

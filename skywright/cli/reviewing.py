@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compiler.problem import Problem, Problems
+from compiler.spec import digest
 from skywright.cli import outside, policy, screen, settings
 from skywright.cli.arguments import Values
 from skywright.cli.planning import catalog_clouds, folder_of, make_plan, make_spec, recent_losses
@@ -139,9 +140,11 @@ def of_one(values: Values, one: Asked) -> Report:
     return _whole(values, [_rows(values, one, result, {})], [one.entry])
 
 
-def operate(one: Asked, stopped: threading.Event | None = None) -> dict[str, Any]:
-    """One preview operation, whose parent we are; its result, with what programs outside of ours find in it. Raises
-    Problems of the operation and of those programs."""
+def operate(
+    one: Asked, stopped: threading.Event | None = None, founded: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """One preview operation, whose parent we are; its result, with what programs outside of ours find in it. `founded`
+    is what it gave for the same foundation already. Raises Problems of the operation and of those programs."""
     from skywright.cli.operating import carry_out
     from stacks.operate import Kind
 
@@ -149,7 +152,7 @@ def operate(one: Asked, stopped: threading.Event | None = None) -> dict[str, Any
     living = one.living
     hourly = float(living.data["hourly"]) if living and living.fits else one.plan.chosen.hourly
     ruled = policy.for_order(one.entry, one.plan, one.spec, hourly)
-    result = carry_out(Kind.PREVIEW, one.spec, env, stopped=stopped, policy=ruled)
+    result = carry_out(Kind.PREVIEW, one.spec, env, stopped=stopped, policy=ruled, founded=founded)
     if commands := one.entry.config.policy.commands:
         result["findings"] += outside.judge(commands, outside.of_result(one.spec, result))
     return result
@@ -206,16 +209,41 @@ def _report(values: Values, found: Sequence[Asked | Row]) -> Report:
 
 @contextmanager
 def _previewing(found: Iterable[Asked]) -> Iterator[dict[int, Future[dict[str, Any]]]]:
-    """The results to come of all previews. Who is interrupted stops those that run, and begins no other."""
-    stopped = threading.Event()
+    """The results to come of all previews. Who is interrupted stops those that run, and begins no other.
+
+    A foundation that several stacks need is looked at by the first of them, which all begin before the others.
+    """
+    stopped, wanted = threading.Event(), list(found)
+    firsts = {key: one for one in reversed(wanted) if (key := _founding(one))}
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="preview") as pool:
-        running = {id(one): pool.submit(operate, one, stopped) for one in found}
+        running = {id(one): pool.submit(operate, one, stopped) for one in firsts.values()}
+        for one in wanted:
+            if id(one) not in running:
+                key = _founding(one)
+                first = running[id(firsts[key])] if key else None
+                running[id(one)] = pool.submit(_after, one, stopped, first)
         try:
             yield running
         except BaseException:
             stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _founding(one: Asked) -> str | None:
+    """What tells foundations apart, the rules that judge them with it; None where there is none."""
+    founded = one.spec.foundation
+    if founded is None:
+        return None
+    ruled = policy.for_order(one.entry, one.plan, one.spec, 0.0)
+    rules = {name: value for name, value in ruled.items() if name != "asked"}
+    return digest([founded.to_data(), rules])
+
+
+def _after(one: Asked, stopped: threading.Event, first: Future[dict[str, Any]] | None) -> dict[str, Any]:
+    """After the first of the same foundation; when that failed, as if there had been none."""
+    found = first.result() if first and not first.exception() else {}
+    return operate(one, stopped, found.get("foundation"))
 
 
 def _rows(

@@ -90,6 +90,9 @@ FIGURES = {
         Figure("user data on AWS", "bytes", 4096),
         Figure("judging a new stack of 4 nodes on AWS by policy", "s", None),
         Figure("judging it again when a node is replaced", "s", None),
+        Figure("preview of 20 new stacks on AWS", "s", 40),
+        Figure("preview of 20 new stacks on this machine", "s", 40),
+        Figure("comment on those 20 stacks", "characters", 65536),
     )
 }
 
@@ -119,6 +122,7 @@ def run(values: Any) -> int:
         "link": link_costs,
         "recovery": recovery,
         "stacks": clouds,
+        "preview": previews,
     }
     wanted = [name for name in groups if not values.only or name in values.only]
     measured: dict[str, Figure] = {}
@@ -317,6 +321,24 @@ def clouds(_bench: Bench) -> dict[str, tuple[float, str]]:
             f"a preview within an `up` of {found['policy_up_s']:.1f} s in all",
         ),
         "judging it again when a node is replaced": (found["policy_again_s"], "by what the state says"),
+    }
+
+
+def previews(_bench: Bench) -> dict[str, tuple[float, str]]:
+    found = json_of("preview_figures.py")
+    aws, here = found["aws"], found["local"]
+    note = "{cpu:.0f} s of CPU, load {load:.1f}; one command, two previews at a time"
+    load = os.getloadavg()[0]
+    return {
+        "preview of 20 new stacks on AWS": (
+            aws["seconds"],
+            note.format(cpu=aws["cpu"], load=load) + "; with their network, at the stand-in",
+        ),
+        "preview of 20 new stacks on this machine": (
+            here["seconds"],
+            note.format(cpu=here["cpu"], load=load),
+        ),
+        "comment on those 20 stacks": (found["comment"], "with the whole summary"),
     }
 
 
