@@ -129,22 +129,12 @@ def refuse(findings: Sequence[Mapping[str, Any]]) -> None:
         raise Problems(problems)
 
 
-WORDS = {"deny": "refused", "warn": "warning", "unjudged": "not judged", "excused": "allowed by an exception"}
-
-
 def say(findings: Sequence[Mapping[str, Any]]) -> None:
-    """Findings as lines beside the output."""
+    """Findings that refuse nothing as lines beside the output."""
     for one in findings:
-        screen.say(f"  policy: {line(one)}")
-        if one["hint"] and one["level"] == "deny":
-            screen.say(f"    hint: {one['hint']}")
-
-
-def line(finding: Mapping[str, Any]) -> str:
-    """One finding as a sentence without its hint."""
-    where = f"{finding['stack']}: " + (f"{finding['resource']}: " if finding["resource"] else "")
-    why = f" ({finding['exception']})" if finding["exception"] else ""
-    return f"{WORDS[finding['level']]} by {finding['rule']}: {where}{finding['message']}{why}"
+        where = f"{one['resource']}: " if one["resource"] else ""
+        why = f"; allowed by an exception: {one['exception']}" if one["exception"] else ""
+        screen.say(f"  policy ! {where}{one['message']}{why} ({one['rule']})")
 
 
 def gate(entry: Entry, plan: Plan, living: Living | None = None) -> None:

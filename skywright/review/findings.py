@@ -15,12 +15,13 @@ def findings(result: Mapping[str, Any]) -> tuple[Finding, ...]:
 
 
 def _finding(row: Mapping[str, Any]) -> Finding:
+    excused = f"; allowed by an exception: {row['exception']}" if row["exception"] else ""
     return Finding(
         rule=row["rule"],
         stack=row["stack"],
-        message=row["message"],
+        message=row["message"] + excused,
         level=Level.DENY if row["level"] == Level.DENY.value else Level.WARN,
         resource=row["resource"] or "",
-        hint=row["hint"] or "",
+        hint="" if excused else row["hint"] or "",
         exception=row["exception"] or "",
     )
