@@ -159,7 +159,7 @@ class Session:
         child = self._child
         if child is not None and child.poll() is None:
             with contextlib.suppress(ProcessLookupError):
-                kill(process.identity(child.pid))
+                process.end_family(process.identity(child.pid))
 
     # Processes.
 
@@ -232,7 +232,7 @@ class Session:
             out, err = child.communicate()
         finally:
             if child.poll() is None:
-                kill(process.identity(child.pid))
+                process.end_family(process.identity(child.pid))
                 child.wait()
             self._child = None
         if child.returncode < 0:
@@ -249,23 +249,14 @@ def mark(backend: Backend, spec: StackSpec | Foundation | StackName) -> str:
     return f"{backend.url} {spec.project}/{spec.stack}"
 
 
-def kill(engine: Identity) -> None:
-    """End an engine process and all it started: providers run in process groups of their own."""
-    # Stopped first, so that it starts nothing more while its family is counted.
-    if process.send(engine, signal.SIGSTOP):
-        for member in process.descendants(engine.pid):
-            process.end(member)
-        process.end(engine)
-
-
 def end_leftovers(wanted: str, noted: Identity | None) -> None:
     """End what a killed operation left running. Raises Problems lock/held when the system does not let us."""
     found = leftovers(wanted)
     try:
         if noted:
-            kill(noted)
+            process.end_family(noted)
         for who in found:
-            kill(who)
+            process.end_family(who)
     except PermissionError:
         who = noted or found[0]
         raise Problems(

@@ -22,6 +22,10 @@ RENEW_S = 5.0
 GIVE_UP_S = 20.0
 """An owner that could not renew for this long stops writing, before anybody may take its lease."""
 EXPIRES_S = 30.0
+SILENT_S = 10.0
+"""Before a lease that has expired is taken, its owner has to stay silent for so long by the taker's own steady clock:
+the store's may have jumped."""
+TICK_S = 0.5
 
 
 def place() -> str:
@@ -95,10 +99,22 @@ class Lease:
         self._carrier, self._key, self._record = carrier, key, record
         self._mutex = threading.Lock()
         self._done = threading.Event()
+        self._renewed = process.awake()
+        self._trouble = ""
 
-    def keep(self, lost: Callable[[str], None]) -> None:
-        """Renew in a thread until released; `lost` is called there, once, with what happened."""
-        threading.Thread(target=self._renew, args=(lost,), name="lease", daemon=True).start()
+    def keep(self, lost: Callable[[str], None], renewed: Callable[[], None] = lambda: None) -> None:
+        """Renew in a thread until released; `lost` is called once, in a thread, with what happened, and `renewed`
+        after every renewal. A store that hangs, or a machine that slept, is noticed within a second."""
+        self._renewed = process.awake()
+        told = threading.Event()
+
+        def lose(why: str) -> None:
+            if not told.is_set() and not self._done.is_set():
+                told.set()
+                lost(why)
+
+        threading.Thread(target=self._renew, args=(lose, renewed), name="lease", daemon=True).start()
+        threading.Thread(target=self._watch, args=(lose, told), name="lease-watch", daemon=True).start()
 
     def note_engine(self, engine: Identity | None) -> None:
         """Write down the engine's process, for whoever cleans up after a kill. Raises Problems lock/lost."""
@@ -122,36 +138,51 @@ class Lease:
         with self._mutex:
             record = replace(self._record, beat=self._record.beat + 1, **changes)
             if not self._carrier.write(self._key, _content(record), _content(self._record)):
-                return False
+                # An answer may have been lost: what stands there may be what this one, or the one before, wrote.
+                entry = self._carrier.read(self._key)
+                found = _record(entry)
+                if found is None or (found.token, found.owner) != (record.token, self._record.owner):
+                    return False
+                self._record = found
+                if found != record:
+                    record = replace(self._record, beat=max(found.beat, record.beat) + 1, **changes)
+                    if not self._carrier.write(self._key, _content(record), _content(self._record)):
+                        return False
             self._record = record
             return True
 
-    def _renew(self, lost: Callable[[str], None]) -> None:
-        renewed = time.monotonic()
+    def _renew(self, lost: Callable[[str], None], renewed: Callable[[], None]) -> None:
         while not self._done.wait(RENEW_S):
+            asked = process.awake()
             try:
                 if not self._write():
-                    if not self._done.is_set():
-                        lost("another operation has taken the lease")
+                    lost("another operation has taken the lease")
                     return
-                renewed = time.monotonic()
+                self._renewed = asked
+                renewed()
             except OSError as error:
-                if time.monotonic() - renewed > GIVE_UP_S:
-                    lost(f"the lease could not be renewed: {error}")
-                    return
+                self._trouble = str(error)
+
+    def _watch(self, lost: Callable[[str], None], told: threading.Event) -> None:
+        while not self._done.wait(min(TICK_S, RENEW_S)) and not told.is_set():
+            silent_s = process.awake() - self._renewed
+            if silent_s > GIVE_UP_S:
+                why = self._trouble or "the store does not answer, or this machine slept"
+                lost(f"the lease could not be renewed for {silent_s:.0f} s: {why}")
 
 
 def acquire(carrier: Carrier, project: str, stack: str, what: str) -> Lease:
     """Become the only writer of a stack. `what` tells others what is being done. Raises Problems lock/held.
 
-    A holder on this machine that is dead is replaced at once; one elsewhere when its lease has expired.
+    A holder on this machine that is dead is replaced at once; one elsewhere when its lease has expired and it gives
+    no sign for SILENT_S more, whatever the clocks say.
     """
     key = f"{project}/{stack}"
     while True:
         entry = carrier.read(key)
         old = _record(entry)
         if entry and old and old.owner:
-            _refuse_while_held(key, old, entry.age_s)
+            _refuse_while_held(carrier, key, old, entry)
         mine = Record(
             # Greater than any token before, even when the lease of a removed stack was forgotten.
             token=max((old.token if old else 0) + 1, int(time.time() * 1000)),
@@ -179,10 +210,12 @@ def writer(carrier: Carrier, project: str, stack: str) -> str:
     return f"{found.who} on {found.place.split(' ')[0]}: {found.what}"
 
 
-def _refuse_while_held(key: str, old: Record, age_s: float) -> None:
+def _refuse_while_held(carrier: Carrier, key: str, old: Record, entry: Entry) -> None:
     assert old.owner is not None
     here = old.place == place()
-    if (here and not process.alive(old.owner)) or (not here and age_s >= EXPIRES_S):
+    if here and not process.alive(old.owner):
+        return
+    if not here and entry.age_s >= EXPIRES_S and _silent(carrier, key, entry):
         return
     host = old.place.split(" ")[0]
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(old.since))
@@ -197,6 +230,17 @@ def _refuse_while_held(key: str, old: Record, age_s: float) -> None:
             "lock/held", f"stack {key} is being written by {holder}: {old.what}, since {since}", hint=hint
         )
     )
+
+
+def _silent(carrier: Carrier, key: str, seen: Entry) -> bool:
+    """Does a lease stay as it is for SILENT_S?"""
+    until = time.monotonic() + SILENT_S
+    while (left := until - time.monotonic()) > 0:
+        time.sleep(min(left, RENEW_S))
+        now = carrier.read(key)
+        if now is None or now.content != seen.content:
+            return False
+    return True
 
 
 def _record(entry: Entry | None) -> Record | None:

@@ -37,6 +37,7 @@ from stacks.cloud import Failure
 from stacks.eject.recording import Recording
 from stacks.engine import Session
 from stacks.events import Listener, Log, Tell
+from stacks.guard import Guard
 from stacks.operate import Kind, Request
 from stacks.refusal import Died, Refused
 from stacks.resume import resume
@@ -59,6 +60,7 @@ class Operation:
         self._listener = Listener(self.tell)
         self._session: Session | None = None
         self._lease: lease.Lease | None = None
+        self._guard: Guard | None = None
         self._unclean = False
         self._stopping = threading.Event()
         self._losing = threading.Event()
@@ -120,6 +122,8 @@ class Operation:
         if self._lease:
             # What a dead engine left is for the next holder to clean up, as after a kill of this process.
             self._lease.release(dirty=self._unclean)
+        if self._guard:
+            self._guard.done()
         self._finish(problem, failure)
         return problem.exit if problem else 0
 
@@ -165,7 +169,8 @@ class Operation:
         with self._log.step("lease"):
             carrier = carriers.carrier(settled.folder, settled.url)
             self._lease = self._acquire(carrier, f"{self.request.kind.value} of {self._name}")
-            self._lease.keep(self._lost)
+            self._guard = Guard(lease.GIVE_UP_S)
+            self._lease.keep(self._lost, self._guard.beat)
             self._unclean = self._lease.previous is not None
             if self._lease.previous:
                 engine.end_leftovers(engine.mark(settled, self.spec), self._lease.previous.engine)
@@ -253,6 +258,8 @@ class Operation:
             raise Refused("install", "interrupted")
 
     def _note_engine(self, who: process.Identity | None) -> None:
+        if self._guard:
+            self._guard.engine(who)
         if self._lease:
             self._lease.note_engine(who)
 

@@ -88,6 +88,20 @@ def end(who: Identity, grace_s: float = 0.0) -> None:
         _gone_within(who, 10)
 
 
+def end_family(who: Identity) -> None:
+    """End a process and all it started at once, also what runs in process groups of its own."""
+    # Stopped first, so that it starts nothing more while its family is counted.
+    if send(who, signal.SIGSTOP):
+        for member in descendants(who.pid):
+            end(member)
+        end(who)
+
+
+def awake() -> float:
+    """Seconds that only grow, also while the machine sleeps, whatever happens to its clock."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
 def descendants(pid: int) -> list[Identity]:
     """Living children of `pid`, their children and so on. Where there is no /proc it asks ps."""
     parents = _parents()

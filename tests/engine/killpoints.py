@@ -3,7 +3,8 @@
 `Killer.env` goes into an operation's environment: a `pulumi-resource-skywright` first on PATH is then
 started in place of the one in the plugin cache. It serves the same provider, writes every call into a file,
 and at the wanted one ends with SIGKILL whom `targets` names (provider, engine, operation, control: each the
-parent of the one before). The test need not be the parent: control's operations are hit alike.
+parent of the one before); with `pause` among them that call never ends. The test need not be the parent: control's
+operations are hit alike.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import shlex
 import signal
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,6 +84,8 @@ def strike(targets: list[str]) -> None:
             os.kill(found[name], signal.SIGKILL)
     if "provider" in targets:
         signal.pause()
+    if "pause" in targets:
+        threading.Event().wait()
 
 
 def serve() -> None:

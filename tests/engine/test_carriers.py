@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import backends
 import pytest
 
 from compiler.problem import Problems
 from stacks import carriers, lease
 from stacks.carriers import Carrier
-from tests.agent.stores import ACCOUNT, BUCKET, emulator
-from tests.standins import postgres
+from tests.agent.stores import ACCOUNT
 
 pytestmark = [
     pytest.mark.engine,
@@ -25,27 +25,13 @@ pytestmark = [
 KEY = "proj/train-aws"
 
 
-@pytest.fixture(scope="module", params=["file", "s3", "gs", "azblob", "postgres"])
+@pytest.fixture(scope="module", params=backends.KINDS)
 def served(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """The URL of an empty backend, and what its client finds in the environment."""
-    folder, kind = tmp_path_factory.mktemp(request.param), request.param
-    if kind == "file":
-        yield f"file://{folder}", {}
-    elif kind == "postgres":
-        with postgres.serving(folder) as url:
-            yield f"{url}&table=pulumi_state", {}
-    else:
-        with emulator("gcs" if kind == "gs" else kind, folder) as made:
-            query = {
-                "s3": f"?region=us-east-1&endpoint={made.url}&s3ForcePathStyle=true",
-                "gs": "",
-                "azblob": f"?storage_account={ACCOUNT}&protocol=http&localemu=true"
-                f"&domain={made.url.partition('://')[2]}",
-            }[kind]
-            env = {**made.env, **({"STORAGE_EMULATOR_HOST": made.url} if kind == "gs" else {})}
-            yield f"{kind}://{BUCKET}/team/state{query}", env
+    with backends.serving(request.param, tmp_path_factory.mktemp(request.param)) as made:
+        yield made
 
 
 @pytest.fixture
@@ -145,6 +131,7 @@ def test_a_holder_elsewhere_is_waited_for_until_its_lease_ends(
     with pytest.raises(Problems):
         lease.acquire(carrier, "proj", "train-aws", "destroy of train")
     monkeypatch.setattr(lease, "EXPIRES_S", 0.0)
+    monkeypatch.setattr(lease, "SILENT_S", 0.0)
     mine = lease.acquire(carrier, "proj", "train-aws", "destroy of train")
     assert mine.token > theirs.token
     with pytest.raises(Problems) as caught:

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from desk import wait
 
 from compiler.problem import Problems
 from stacks import lease, process
+from stacks.carriers import Entry
 from stacks.carriers.files import FileCarrier
 from stacks.lease import acquire
 
@@ -91,7 +93,7 @@ def test_tokens_only_grow_also_when_the_stack_was_removed_between(carrier):
     assert all(earlier < later for earlier, later in itertools.pairwise(tokens))
 
 
-def test_a_holder_elsewhere_keeps_it_until_it_gave_no_sign_for_30_seconds(carrier):
+def test_a_holder_elsewhere_keeps_it_until_it_gave_no_sign_for_30_seconds(carrier, monkeypatch):
     held = take(carrier)
     data = record(carrier) | {"place": "other-host boot pid:[1]"}
     path = carrier.folder / f"{KEY}.json"
@@ -100,6 +102,7 @@ def test_a_holder_elsewhere_keeps_it_until_it_gave_no_sign_for_30_seconds(carrie
         take(carrier)
     assert "on other-host" in refused.value.problems[0].message
     assert "30 s" in (refused.value.problems[0].hint or "")
+    monkeypatch.setattr(lease, "SILENT_S", 0.2)
     long_ago = time.time() - lease.EXPIRES_S - 1
     os.utime(path, (long_ago, long_ago))
     taken = take(carrier)
@@ -138,15 +141,109 @@ def test_a_store_that_cannot_be_written_ends_the_right_to_write(carrier, monkeyp
     assert "No space left" in told[0]
 
 
+def test_a_store_that_hangs_ends_the_right_to_write(carrier, monkeypatch):
+    monkeypatch.setattr(lease, "RENEW_S", 0.01)
+    monkeypatch.setattr(lease, "GIVE_UP_S", 0.2)
+    held = take(carrier)
+    told: list[str] = []
+    over = threading.Event()
+    monkeypatch.setattr(carrier, "write", lambda *_: over.wait(30))
+    held.keep(told.append)
+    wait(lambda: told)
+    over.set()
+    assert len(told) == 1
+    assert "does not answer" in told[0]
+
+
+def test_a_machine_that_slept_stops_before_it_asks_anybody(carrier, monkeypatch):
+    """What it was renewed at is long ago, by the clock that also counts sleep."""
+    held = take(carrier)
+    told: list[str] = []
+    held.keep(told.append)
+    now = process.awake
+    monkeypatch.setattr(process, "awake", lambda: now() + 3600)
+    wait(lambda: told)
+    assert "this machine slept" in told[0]
+    held.release()
+
+
+@pytest.mark.parametrize("lost", ["the answer", "the answer, and the client asks again"])
+def test_a_renewal_whose_answer_was_lost_is_no_loss(carrier, monkeypatch, lost):
+    held = take(carrier)
+    write = carrier.write
+
+    def write_and_drop(*given: object) -> bool:
+        assert write(*given)
+        monkeypatch.setattr(carrier, "write", write)
+        if lost == "the answer":
+            raise OSError(104, "Connection reset by peer")
+        return False
+
+    monkeypatch.setattr(carrier, "write", write_and_drop)
+    if lost == "the answer":
+        with pytest.raises(OSError, match="reset"):
+            held.note_engine(process.identity())
+    held.note_engine(process.identity())
+    assert record(carrier)["engine"]["pid"] == process.identity().pid
+    held.release()
+    assert record(carrier)["owner"] is None
+
+
+@pytest.mark.parametrize("jump", [3600.0, -3600.0])
+def test_a_clock_that_jumps_takes_no_lease_from_a_living_holder(carrier, monkeypatch, jump):
+    """The store's clock says that the lease ended an hour ago, or is yet to come; its holder renews it all the time."""
+    monkeypatch.setattr(lease, "RENEW_S", 0.05)
+    monkeypatch.setattr(lease, "SILENT_S", 0.5)
+    here = lease.place()
+    monkeypatch.setattr(lease, "place", lambda: "laptop boot pid:[1]")
+    held = take(carrier)
+    lost: list[str] = []
+    held.keep(lost.append)
+    monkeypatch.setattr(lease, "place", lambda: here)
+    read = FileCarrier._read
+
+    def jumped(self: FileCarrier, key: str) -> Entry | None:
+        found = read(self, key)
+        return found and replace(found, age_s=max(0.0, found.age_s + jump))
+
+    monkeypatch.setattr(FileCarrier, "_read", jumped)
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + jump)
+    with pytest.raises(Problems) as refused:
+        take(carrier)
+    assert refused.value.problems[0].code == "lock/held"
+    assert lost == []
+    held.release()
+    assert take(carrier).token > held.token
+
+
+def test_a_holder_elsewhere_that_is_silent_is_proved_so_by_our_own_clock(carrier, monkeypatch):
+    monkeypatch.setattr(lease, "SILENT_S", 0.3)
+    monkeypatch.setattr(lease, "EXPIRES_S", 0.0)
+    here = lease.place()
+    monkeypatch.setattr(lease, "place", lambda: "laptop boot pid:[1]")
+    old = take(carrier)
+    monkeypatch.setattr(lease, "place", lambda: here)
+    begun = time.monotonic()
+    mine = take(carrier)
+    assert time.monotonic() - begun >= 0.3
+    assert mine.token > old.token
+    with pytest.raises(Problems) as refused:
+        old.note_engine(None)
+    assert refused.value.problems[0].code == "lock/lost"
+
+
 def test_release_ends_the_renewing(carrier, monkeypatch):
     monkeypatch.setattr(lease, "RENEW_S", 0.01)
     before = set(threading.enumerate())
     held = take(carrier)
     held.keep(lambda why: pytest.fail(why))
-    (renewing,) = set(threading.enumerate()) - before
+    renewing = set(threading.enumerate()) - before
+    assert renewing
     held.forget()
-    renewing.join(5)
-    assert not renewing.is_alive()
+    for one in renewing:
+        one.join(5)
+    assert not any(one.is_alive() for one in renewing)
     assert carrier.read(KEY) is None
 
 
