@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -68,7 +69,7 @@ class Gs:
 
 
 def open_carrier(url: str) -> ObjectCarrier:
-    """With Google's default credentials, as Pulumi's own backend takes them. STORAGE_EMULATOR_HOST is followed."""
+    """With the credentials that Pulumi's own backend takes. STORAGE_EMULATOR_HOST is followed, with or without `http://`."""
     try:
         from google.cloud import storage
     except ImportError:
@@ -76,4 +77,29 @@ def open_carrier(url: str) -> ObjectCarrier:
         hint = "./invoke setup --extra gcp"
         raise Problems(Problem("engine/backend-unreachable", says, hint=hint)) from None
     where = Where.of(url)
-    return ObjectCarrier(Gs(storage.Client().bucket(where.bucket)), where.prefix)
+    emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
+    options = {"api_endpoint": emulator if "://" in emulator else f"http://{emulator}"} if emulator else None
+    client = storage.Client(client_options=options, **({} if emulator else _credentials()))
+    return ObjectCarrier(Gs(client.bucket(where.bucket)), where.prefix)
+
+
+def _credentials() -> dict[str, Any]:
+    """What the environment says before Google's default credentials count. Raises OSError."""
+    if content := os.environ.get("GOOGLE_CREDENTIALS"):
+        import json
+
+        from google.oauth2.service_account import Credentials
+
+        try:
+            account = json.loads(content)
+            return {
+                "credentials": Credentials.from_service_account_info(account),
+                "project": account["project_id"],
+            }
+        except (ValueError, KeyError) as error:
+            raise OSError(f"GOOGLE_CREDENTIALS holds no key of a service account: {error}") from None
+    if token := os.environ.get("GOOGLE_OAUTH_ACCESS_TOKEN"):
+        from google.oauth2.credentials import Credentials as Token
+
+        return {"credentials": Token(token), "project": os.environ.get("GOOGLE_CLOUD_PROJECT", "-")}
+    return {}

@@ -100,6 +100,8 @@ def _gcs(folder: Path) -> Iterator[Emulator]:
         "127.0.0.1",
         "-port",
         str(port),
+        "-public-host",
+        f"127.0.0.1:{port}",  # what clients read objects by, which the engine does
         "-log-level",
         "error",
     ]

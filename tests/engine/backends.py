@@ -30,7 +30,10 @@ def serving(kind: str, folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
             }[kind]
             env = {
                 "s3": {"AWS_REGION": "us-east-1"},
-                "gs": {"STORAGE_EMULATOR_HOST": made.url, "GOOGLE_OAUTH_ACCESS_TOKEN": "any"},
+                "gs": {
+                    "STORAGE_EMULATOR_HOST": made.url.partition("://")[2],
+                    "GOOGLE_OAUTH_ACCESS_TOKEN": "any",
+                },
                 "azblob": {"AZURE_STORAGE_ACCOUNT": ACCOUNT, "AZURE_STORAGE_KEY": KEY},
             }[kind]
             yield f"{kind}://{BUCKET}/team/state{query}", {**made.env, **env}
