@@ -128,6 +128,14 @@ class Idle:
 
 
 @dataclass(frozen=True, slots=True)
+class Traces:
+    """How a person finds what may be left of a stack: the tags of everything in it, and command lines that look."""
+
+    tags: Mapping[str, str]
+    commands: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """One line of `check`: is the cloud usable here, what is degraded, and what to do about it."""
 
@@ -211,6 +219,10 @@ class Cloud(Protocol):
         `known` are the ids in the stack's state: of its things the cloud finds by names and tags, the others go,
         so that making them again meets nothing. Storage with something in it stays. Idempotent.
         """
+        ...
+
+    def traces(self, spec: StackSpec | Foundation) -> Traces:
+        """How a person finds what is left of a stack when we no longer can. Asks nobody."""
         ...
 
     def stop(self, nodes: tuple[str, ...], scope: Scope = ANYWHERE) -> None:

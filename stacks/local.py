@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from compiler.lower import GANG_DEADMAN_S, SINGLE_DEADMAN_S
 from compiler.offer import Capability, Market, Offer
 from compiler.spec import Foundation, StackSpec
-from stacks.cloud import ANYWHERE, Access, Check, Failure, Idle, NodeFacts, Probe, Scope
+from stacks.cloud import ANYWHERE, Access, Check, Failure, Idle, NodeFacts, Probe, Scope, Traces
 
 if TYPE_CHECKING:
     from compiler.problem import Problems
@@ -190,6 +190,13 @@ def remove(node: str, scope: Scope = ANYWHERE) -> None:
 def sweep(spec: StackSpec | Foundation, known: frozenset[str], scope: Scope = ANYWHERE) -> tuple[str, ...]:
     """Nothing: a local stack has nothing beside its nodes."""
     return ()
+
+
+def traces(spec: StackSpec | Foundation) -> Traces:
+    """Folders of nodes; each says in its node.json whose it is."""
+    from stacks.provider import nodes
+
+    return Traces({"project": spec.project, "stack": spec.stack}, (f"ls {nodes.root()}", "invoke orphans"))
 
 
 def verify(node: str, proof: str, scope: Scope = ANYWHERE) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -97,6 +98,9 @@ ENGINES = "PULUMI_"
 REQUEST, OWNER, EVENTS, RESULT = "request.json", "owner.json", "events.jsonl", "result.json"
 """Files of an operation's folder."""
 
+ROOM = "room"
+"""Takes space until the result is written, so that there is some for it."""
+
 
 def start(request: Request, folder: Path) -> Identity:
     """Write the request and start its process, detached from this one. Returns at once.
@@ -131,6 +135,14 @@ def start(request: Request, folder: Path) -> Identity:
 def own(env: Mapping[str, str]) -> dict[str, str]:
     """What a process of ours follows of a request's variables; the engine follows the others."""
     return {name: value for name, value in env.items() if not name.startswith(ENGINES)}
+
+
+def finish(folder: Path, request: Request, result: Mapping[str, Any]) -> None:
+    """Write the result; the request loses the environment, which may hold a passphrase."""
+    (folder / ROOM).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        home.write_json(folder / REQUEST, {**request.to_data(), "env": {}, "secrets": {}})
+    home.write_json(folder / RESULT, result)
 
 
 def read(folder: Path, offset: int) -> tuple[list[dict[str, Any]], int]:

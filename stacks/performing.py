@@ -61,6 +61,7 @@ class Operation:
         self._session: Session | None = None
         self._lease: lease.Lease | None = None
         self._guard: Guard | None = None
+        self._left: dict[str, Any] | None = None
         self._unclean = False
         self._stopping = threading.Event()
         self._losing = threading.Event()
@@ -100,7 +101,7 @@ class Operation:
         try:
             if self.request.kind is not Kind.DESTROY:  # which has to do with what space there is
                 home.write_json(self.folder / operate.OWNER, process.identity().to_data())
-                (self.folder / "room").write_bytes(b"\0" * ROOM)
+                (self.folder / operate.ROOM).write_bytes(b"\0" * ROOM)
             self._prepare_and_work()
         except Problems as problems:
             problem = problems.problems[0]
@@ -184,8 +185,8 @@ class Operation:
         state = session.state()
         if killed or (state and state.pending):
             with self._log.step("resume"):
-                deletes = self.request.kind is Kind.DESTROY
-                state = resume(session, self.spec, self.cloud, state, killed, deletes, self.tell)
+                how = (killed, self.request.kind is Kind.DESTROY, self.tell, self.request.purge)
+                state = resume(session, self.spec, self.cloud, state, *how)
                 self._unclean = killed and state is None
         if self.request.kind is Kind.DESTROY:
             self._destroy(session, state)
@@ -320,6 +321,7 @@ class Operation:
         self._resources = len(state.counted) if state else 0
 
     def _destroy(self, session: Session, state: State | None) -> None:
+        held: State | None = None
         if state is not None:
             with self._log.step("destroy"), self._engine_time():
                 try:
@@ -327,10 +329,12 @@ class Operation:
                 except Refused:
                     if not self.request.purge or session.interrupted:
                         raise
+                    held = session.state()
+        if self.request.purge:
+            self._left = purging.purge(self.cloud, self.spec, self._listener.changes, held)
+        if state is not None:
             with self._log.step("remove"):
                 session.remove(force=self.request.purge)
-        if self.request.purge:
-            purging.purge(self.cloud, self.spec, self._listener.changes)
         self._forget(session.backend)
 
     def _forget(self, settled: backend.Backend) -> None:
@@ -381,7 +385,6 @@ class Operation:
         return problem.with_left_behind(f"{names}; remove: invoke {command} {self._name}")
 
     def _finish(self, problem: Problem | None, failure: Failure | None) -> None:
-        """Write the result; the request loses the environment, which may hold a passphrase."""
         listener = self._listener
         result = {
             "ok": problem is None,
@@ -392,6 +395,7 @@ class Operation:
             "changes": dict(listener.changes),
             "steps": sorted(listener.steps, key=lambda row: (rank(row["urn"]) or 0, row["urn"])),
             "resources": self._resources,
+            "left": self._left,
             **self._planned,
             **({"foundation": self._foundation} if self._foundation else {}),
             **({"recording": seen.recording.to_data()} if (seen := self._session) and seen.recording else {}),
@@ -400,8 +404,4 @@ class Operation:
                 "engine": round(self._engine_s, 3),
             },
         }
-        (self.folder / "room").unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            request = {**self.request.to_data(), "env": {}, "secrets": {}}
-            home.write_json(self.folder / operate.REQUEST, request)
-        home.write_json(self.folder / operate.RESULT, result)
+        operate.finish(self.folder, self.request, result)

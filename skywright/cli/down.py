@@ -40,9 +40,9 @@ def run(values: Values) -> int:
     results = []
     for name, after in before.items():
         if values.detach:
-            results.append({"name": name, "state": "removing", "kept": None})
+            results.append({"name": name, "state": "removing", "kept": None, "left": []})
             continue
-        ended = _wait(client, name, after)
+        ended, left = _wait(client, name, after, purge=bool(values.purge))
         stands = stands_after(ended)
         results.append(
             {
@@ -57,6 +57,7 @@ def run(values: Values) -> int:
             refused.append(Problem.of(ended["problem"]))
         elif not values.json:
             _say(ended, purge=bool(values.purge))
+            _say_left(left)
     if refused:
         raise Problems(refused)
     if values.json:
@@ -73,26 +74,45 @@ def _purge_agreed(found: list[dict[str, Any]], *, yes: bool) -> bool:
     return screen.confirm(f"delete {listed} too?", yes=yes, without=f"--purge would delete {listed}")
 
 
-def _wait(client: Client, name: str, after: int) -> dict[str, Any]:
-    """Follow until it is gone, or until removing it failed (then whole nodes are wanted as before)."""
+def _wait(
+    client: Client, name: str, after: int, *, purge: bool
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Follow until it is gone, or until removing it failed (then whole nodes are wanted as before); and what a purge
+    may have left, by stack."""
     from skywright.cli.live import display
 
     shown = display()
     begun = False
+    left: list[dict[str, Any]] = []
     try:
         while True:
             answer = client.follow(name, after, WAIT_S if begun else 0)
             after = answer["next"]
             for event in answer["events"]:
                 shown.event(event)
+                if event["kind"] == "left":
+                    left.append(event["data"]["left"])
             deployment: dict[str, Any] = answer["deployment"]
-            waits = waits_for_login(deployment)
+            waits = waits_for_login(deployment) and not purge
             if waits or deployment["state"] in ("gone", "failed") or deployment["wanted"] == "up":
-                return deployment
+                return deployment, left
             begun = True
             shown.tick()
     finally:
         shown.close()
+
+
+def _say_left(left: list[dict[str, Any]]) -> None:
+    """What nobody could show to be gone: what it was, and how to find it."""
+    for one in left:
+        screen.say("  may be left, and may cost:")
+        for thing in one["things"]:
+            screen.say(screen.printable(f"    {thing['resource']}  {thing['kind']}  {thing['id']}"))
+        tags = ", ".join(f"{key}={value}" for key, value in one["tags"].items())
+        if tags:
+            screen.say(screen.printable(f"  all of it has the tags {tags}"))
+        for command in one["commands"]:
+            screen.say(screen.printable(f"    {screen.called(command)}"))
 
 
 def stands_after(deployment: dict[str, Any]) -> Standing | None:

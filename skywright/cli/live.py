@@ -18,6 +18,7 @@ MARKS = {
     "replaced": "✔",
     "problem": "✗",
     "moved": "✔",
+    "left": "!",
 }
 COLOURS = {"!": screen.YELLOW, "✔": screen.GREEN, "✗": screen.RED}
 SHOWN_PHASES = ("SETTING_UP", "RUNNING", "RECOVERING")

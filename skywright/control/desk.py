@@ -344,6 +344,7 @@ def down(control: Control, name: str, purge: bool, env: Mapping[str, str]) -> di
             leaving=row.leaving or control.clock.now(),
             stage="up" if row.stage == "failed" else row.stage,
             problem=None,
+            retry_at=None if purge else row.retry_at,
         )
         if row.wanted != "gone":
             control.tell(row, "step", f"{name} is being removed")

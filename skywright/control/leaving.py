@@ -6,6 +6,7 @@ import shutil
 from typing import Any
 
 from compiler.problem import Problem
+from compiler.spec import StackSpec
 from skywright.control import clouds, failover, operations, retention, words
 from skywright.control.context import Control, log
 from skywright.control.cost import spent
@@ -33,7 +34,8 @@ async def step(control: Control, deployment: Deployment, operation: Operation | 
         return
     if deployment.stage == "failed" or current_run(control, deployment.uid) is not None:
         return
-    if clouds.is_locked(deployment) and (deployment.retry_at or 0) > control.clock.now():
+    waits = clouds.is_locked(deployment) and (deployment.retry_at or 0) > control.clock.now()
+    if waits and not deployment.purge:
         return
     if deployment.outgoing is not None:
         failover.clean(control, deployment)
@@ -118,13 +120,19 @@ async def sweep(control: Control, deployment: Deployment, spec: dict[str, Any]) 
 def ended(control: Control, deployment: Deployment, operation: Operation, result: Result) -> None:
     """Apply the result of a destroy. A purge ends with the deployment forgotten, whatever the engine says."""
     if result["ok"]:
+        _say_left(control, deployment, result.get("left"))
         gone(control, deployment)
     elif deployment.purge and operation.purge:
         why = (result["problem"] or {}).get("message", "it failed")
-        stack = operation.spec["stack"]
+        stack = StackSpec.from_data(operation.spec)
         control.tell(
-            deployment, "problem", f"the engine refused: {why}; what its state holds of {stack} is forgotten"
+            deployment,
+            "problem",
+            f"the engine refused: {why}; what its state holds of {stack.stack} is forgotten",
         )
+        traces = control.cloud(stack.cloud).traces(stack)
+        left = {"things": [], "why": why, "tags": dict(traces.tags), "commands": list(traces.commands)}
+        _say_left(control, deployment, left)
         gone(control, deployment)
     elif deployment.purge:
         control.store.change(deployment, stage="up")  # asked for while this one ran: again, as a purge
@@ -136,6 +144,14 @@ def released(control: Control, deployment: Deployment) -> None:
     """All of it exists, and is somebody else's from now on."""
     told = f"released: stack {deployment.spec['stack']} stays as it is"
     gone(control, deployment, RELEASED, told)
+
+
+def _say_left(control: Control, deployment: Deployment, left: dict[str, Any] | None) -> None:
+    """What a purge could not show to be gone, for whoever has to look."""
+    if left is None:
+        return
+    things = words.few(len(left["things"]), "thing") if left["things"] else "anything of it"
+    control.tell(deployment, "left", f"{things} may be left in {deployment.cloud}", left=left)
 
 
 def gone(

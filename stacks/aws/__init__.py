@@ -10,7 +10,7 @@ from pathlib import Path
 from compiler.offer import Capability, Offer
 from compiler.spec import Foundation, StackSpec
 from stacks.aws.failures import sort as sort
-from stacks.cloud import ANYWHERE, Access, Check, Idle, NodeFacts, Probe, Scope
+from stacks.cloud import ANYWHERE, Access, Check, Idle, NodeFacts, Probe, Scope, Traces
 
 NAME = "aws"
 CAPABILITIES = frozenset(
@@ -134,6 +134,20 @@ def sweep(spec: StackSpec | Foundation, known: frozenset[str], scope: Scope = AN
     from stacks.aws import sweeping
 
     return sweeping.sweep(spec, known)
+
+
+def traces(spec: StackSpec | Foundation) -> Traces:
+    """Tags of the whole stack; roles and instance profiles are found by name, as that call knows none."""
+    from stacks.aws import names
+
+    found = {names.PROJECT: spec.project, names.STACK: spec.stack}
+    filters = " ".join(f"Key={key},Values={value}" for key, value in found.items())
+    region = f" --region {spec.region}" if spec.region else ""
+    commands = [f"aws resourcegroupstaggingapi get-resources{region} --tag-filters {filters}"]
+    if isinstance(spec, StackSpec) and not spec.given.role:
+        commands.append(f"aws iam get-role --role-name {names.role(spec)}")
+        commands.append(f"aws iam get-instance-profile --instance-profile-name {names.profile(spec)}")
+    return Traces(found, tuple(commands))
 
 
 def stop(nodes: tuple[str, ...], scope: Scope = ANYWHERE) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from compiler.offer import Capability, Offer
 from compiler.spec import Foundation, StackSpec
 from stacks.azure.failures import sort as sort
-from stacks.cloud import ANYWHERE, Access, Check, Idle, NodeFacts, Probe, Scope
+from stacks.cloud import ANYWHERE, Access, Check, Idle, NodeFacts, Probe, Scope, Traces
 
 NAME = "azure"
 CAPABILITIES = frozenset(
@@ -117,6 +117,18 @@ def sweep(spec: StackSpec | Foundation, known: frozenset[str], scope: Scope = AN
     from stacks.azure import sweeping
 
     return sweeping.sweep(spec, known)
+
+
+def traces(spec: StackSpec | Foundation) -> Traces:
+    """Tags of the whole stack, and its resource group."""
+    from stacks.azure import names
+
+    found = {names.PROJECT: spec.project, names.STACK: spec.stack}
+    account = f" --subscription {spec.given.account}" if spec.given.account else ""
+    commands = [f"az resource list{account} --tag {names.STACK}={spec.stack} --output table"]
+    if isinstance(spec, Foundation) or not spec.given.group:
+        commands.append(f"az group show{account} --name {names.group(spec)}")
+    return Traces(found, tuple(commands))
 
 
 def generalise(node: str, scope: Scope = ANYWHERE) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from compiler.offer import Capability, Offer
 from compiler.spec import Foundation, StackSpec
-from stacks.cloud import ANYWHERE, Access, Check, Idle, NodeFacts, Probe, Scope
+from stacks.cloud import ANYWHERE, Access, Check, Idle, NodeFacts, Probe, Scope, Traces
 from stacks.gcp.failures import sort as sort
 
 NAME = "gcp"
@@ -114,6 +114,19 @@ def sweep(spec: StackSpec | Foundation, known: frozenset[str], scope: Scope = AN
     from stacks.gcp import sweeping
 
     return sweeping.sweep(spec, known)
+
+
+def traces(spec: StackSpec | Foundation) -> Traces:
+    """Labels of what can have some; networks, firewalls and service accounts are found by name."""
+    from stacks.gcp import names
+
+    found = {key: value for key, value in names.labels(spec).items() if key in (names.PROJECT, names.STACK)}
+    project = f" --scope=projects/{spec.given.account}" if spec.given.account else ""
+    query = " AND ".join(f"labels.{key}={value}" for key, value in found.items())
+    named = names.deployment(spec) if isinstance(spec, StackSpec) else names.network(spec, spec.name)
+    commands = [f'gcloud asset search-all-resources{project} --query="{query}"']
+    commands.append(f'gcloud asset search-all-resources{project} --query="name:{named}"')
+    return Traces(found, tuple(commands))
 
 
 def stop(nodes: tuple[str, ...], scope: Scope = ANYWHERE) -> None:

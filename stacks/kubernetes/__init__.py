@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from compiler.offer import Capability, Market, Offer
 from compiler.problem import Problem, Problems
 from compiler.spec import Foundation, StackSpec
-from stacks.cloud import ANYWHERE, Access, Check, Failure, Idle, NodeFacts, Probe, Scope
+from stacks.cloud import ANYWHERE, Access, Check, Failure, Idle, NodeFacts, Probe, Scope, Traces
 from stacks.kubernetes import nodes as labels
 
 if TYPE_CHECKING:
@@ -178,6 +178,20 @@ def remove(node: str, scope: Scope = ANYWHERE) -> None:
         if name and project:
             _sweep(cluster, project, name, frozenset())
         cluster.delete("pods", found.pod, grace_s=0)
+
+
+def traces(spec: StackSpec | Foundation) -> Traces:
+    """Labels of the Job, its pods and all beside it."""
+    from stacks.kubernetes import objects
+
+    if isinstance(spec, Foundation):
+        return Traces({}, ())
+    found = objects.marks(spec)
+    context = f" --context {spec.region}" if spec.region else ""
+    where = f" --namespace {spec.given.namespace}" if spec.given.namespace else " --all-namespaces"
+    wanted = ",".join(f"{key}={value}" for key, value in found.items())
+    kinds = "jobs,pods,services,secrets,configmaps,persistentvolumeclaims,networkpolicies"
+    return Traces(found, (f"kubectl{context} get {kinds}{where} -l {wanted}",))
 
 
 def sweep(spec: StackSpec | Foundation, known: frozenset[str], scope: Scope = ANYWHERE) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from skywright.control.app import application
 from skywright.control.client import Client
 from skywright.control.context import Control
 from skywright.control.server import Server, bind
-from stacks.cloud import ANYWHERE, Access, Failure, NodeFacts, Scope
+from stacks.cloud import ANYWHERE, Access, Failure, NodeFacts, Scope, Traces
 from stacks.operate import Kind, Request
 from stacks.process import Identity
 
@@ -64,6 +64,11 @@ class FakeCloud:
     NAME = "local"
     ENV: tuple[str, ...] = ()
     EXTRA = None
+
+    @staticmethod
+    def traces(spec: StackSpec) -> Traces:
+        return Traces({"stack": spec.stack}, ("look there",))
+
     CAPABILITIES = frozenset({Capability.SPOT, Capability.MULTI_NODE})
 
     def __init__(self) -> None:

@@ -105,6 +105,22 @@ def test_removing_goes_on_after_login(house: House) -> None:
     assert house.cloud.nodes == {}
 
 
+def test_a_purge_forgets_what_nobody_is_let_in_to_and_says_how_to_find_it(house: House) -> None:
+    client = house.open()
+    running(house, client)
+    expire(house, client)
+    client.down("hello")
+    until(
+        lambda: state(client) != "removing" or client.deployment("hello")["blocked"], "it waits for a login"
+    )
+    client.down("hello", purge=True)
+    until(lambda: state(client) == "gone", "it is forgotten")
+    told = [event for event in client.follow("hello", 0, 0)["events"] if event["kind"] == "left"]
+    (left,) = [event["data"]["left"] for event in told]
+    assert left["why"] == "the token has expired"
+    assert (left["tags"], left["commands"]) == ({"stack": "hello-local"}, ["look there"])
+
+
 def test_a_cloud_that_hangs_holds_up_nobody_else(house: House) -> None:
     client = house.open()
     held = asyncio.Event()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from compiler.offer import Capability, Market, Offer
 from compiler.problem import Problem, Problems
 from compiler.spec import Foundation, StackSpec
-from stacks.cloud import ANYWHERE, Access, Check, Failure, Idle, NodeFacts, Probe, Scope
+from stacks.cloud import ANYWHERE, Access, Check, Failure, Idle, NodeFacts, Probe, Scope, Traces
 
 NAME = "harbor"
 CAPABILITIES = frozenset({Capability.MULTI_NODE, Capability.LABELS, Capability.WORKDIR})
@@ -72,6 +72,10 @@ def remove(node: str, scope: Scope = ANYWHERE) -> None:
 
 def sweep(spec: StackSpec | Foundation, known: frozenset[str], scope: Scope = ANYWHERE) -> tuple[str, ...]:
     return ()
+
+
+def traces(spec: StackSpec | Foundation) -> Traces:
+    return Traces({"project": spec.project, "stack": spec.stack}, ())
 
 
 def stop(nodes: tuple[str, ...], scope: Scope = ANYWHERE) -> None:
