@@ -99,7 +99,8 @@ REQUEST, OWNER, EVENTS, RESULT = "request.json", "owner.json", "events.jsonl", "
 """Files of an operation's folder."""
 
 ROOM = "room"
-"""Takes space until the result is written, so that there is some for it."""
+"""Takes space until the result is written, so that a full disk can still be told."""
+ROOM_BYTES = 64 * 1024
 
 
 def start(request: Request, folder: Path) -> Identity:
@@ -135,6 +136,12 @@ def start(request: Request, folder: Path) -> Identity:
 def own(env: Mapping[str, str]) -> dict[str, str]:
     """What a process of ours follows of a request's variables; the engine follows the others."""
     return {name: value for name, value in env.items() if not name.startswith(ENGINES)}
+
+
+def settle_in(folder: Path) -> None:
+    """Say whose the folder is, and keep some space for the result."""
+    home.write_json(folder / OWNER, process.identity().to_data())
+    (folder / ROOM).write_bytes(b"\0" * ROOM_BYTES)
 
 
 def finish(folder: Path, request: Request, result: Mapping[str, Any]) -> None:

@@ -43,9 +43,6 @@ from stacks.refusal import Died, Refused
 from stacks.resume import resume
 from stacks.state import State, rank
 
-ROOM = 64 * 1024
-"""Bytes kept free for the result, so that a full disk can still be told."""
-
 
 class Operation:
     """Carries out one request. A kill may cut off every step: the same request again ends in its wish."""
@@ -100,8 +97,7 @@ class Operation:
         failure: Failure | None = None
         try:
             if self.request.kind is not Kind.DESTROY:  # which has to do with what space there is
-                home.write_json(self.folder / operate.OWNER, process.identity().to_data())
-                (self.folder / operate.ROOM).write_bytes(b"\0" * ROOM)
+                operate.settle_in(self.folder)
             self._prepare_and_work()
         except Problems as problems:
             problem = problems.problems[0]
@@ -120,8 +116,7 @@ class Operation:
             signal.pause()  # the thread that noticed it ends this process
         if problem:
             problem = self._with_left_behind(problem)
-        if self._lease:
-            # What a dead engine left is for the next holder to clean up, as after a kill of this process.
+        if self._lease:  # what a dead engine left is for the next holder, as after a kill of this process
             self._lease.release(dirty=self._unclean)
         if self._guard:
             self._guard.done()
@@ -130,16 +125,16 @@ class Operation:
 
     def _prepare_and_work(self) -> None:
         settled = backend.settle(self.request.env)
-        destroys = self.request.kind is Kind.DESTROY
-        if destroys and self._is_here and settled.embedded and backend.cramped(settled):
+        tight = self._is_here and settled.embedded and backend.cramped(settled)
+        if tight and self.request.kind is Kind.DESTROY:
             self._destroy_without_engine(settled)
             return
         with self._log.step("engine"):
             cli = install.ensure(self._getting)
             if self._is_here:
                 plugins.keep(settled.pulumi_home)
-        session = Session(cli.path, self.spec, settled, self.folder / "work", self._note_engine)
-        self._session = session
+        place = self.folder / "work"
+        session = self._session = Session(cli.path, self.spec, settled, place, self._note_engine)
         if self._stopping.is_set():
             session.interrupt()
         if judged.due(self.request):
@@ -259,9 +254,8 @@ class Operation:
             raise Refused("install", "interrupted")
 
     def _note_engine(self, who: process.Identity | None) -> None:
-        if self._guard:
+        if self._lease and self._guard:
             self._guard.engine(who)
-        if self._lease:
             self._lease.note_engine(who)
 
     def _change(self, session: Session, state: State | None) -> None:
@@ -359,8 +353,8 @@ class Operation:
 
     def _judge(self, refused: Refused) -> tuple[Problem, Failure | None]:
         if self._stopping.is_set():
-            text = "stopped before the work was done"
-            return Problem("engine/stopped", text, hint="repeat the command to go on"), None
+            says, hint = "stopped before the work was done", "repeat the command to go on"
+            return Problem("engine/stopped", says, hint=hint), None
         return refusal.problem(refused, self._listener.errors, self.cloud)
 
     def _look(self, session: Session) -> None:
