@@ -114,8 +114,7 @@ class Operation:
             problem = Problem("engine/failed", text, hint=f"more in {self.folder / 'output.txt'}")
         while self._losing.is_set():
             signal.pause()  # the thread that noticed it ends this process
-        if problem:
-            problem = self._with_left_behind(problem)
+        problem = problem and self._with_left_behind(problem)
         if self._lease:  # what a dead engine left is for the next holder, as after a kill of this process
             self._lease.release(dirty=self._unclean)
         if self._guard:

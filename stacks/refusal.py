@@ -39,6 +39,12 @@ KNOWN: tuple[tuple[re.Pattern[str], str, str, str | None], ...] = (
         "set PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE to the one the stack was made with",
     ),
     (
+        re.compile(r"secrets manager:[\s\S]*(?:kms|vault|\(code=)", re.I),
+        "engine/no-key",
+        "the key that opens this stack's state could not be used",
+        "the state names the key; may the credentials of this shell use it, and is it enabled?",
+    ),
+    (
         re.compile(r"the stack is currently locked by|Another update is currently in progress"),
         "lock/engine-lock",
         "another Pulumi command is writing this stack",

@@ -10,16 +10,17 @@ from pathlib import Path
 
 from compiler.problem import Problem, Problems
 
+SECRETS_PROVIDER = "SKYWRIGHT_SECRETS_PROVIDER"
 PULUMI = (
     "PULUMI_BACKEND_URL",
     "PULUMI_CONFIG_PASSPHRASE",
     "PULUMI_CONFIG_PASSPHRASE_FILE",
     "PULUMI_HOME",
     "PULUMI_ACCESS_TOKEN",
-    "SKYWRIGHT_SECRETS_PROVIDER",
+    SECRETS_PROVIDER,
 )
 CLOUDS = ("AWS_", "GOOGLE_", "AZURE_", "ARM_")
-"""Where state may be kept."""
+"""Where state may be kept, and keys that open it."""
 
 DEFAULT_PROJECT = "skywright"
 
@@ -72,7 +73,7 @@ def engine_env(
     a backend of the user's own and `clouds` (None: none of them)."""
     given = os.environ if environ is None else environ
     env = {name: given[name] for name in PULUMI if name in given}
-    if "PULUMI_BACKEND_URL" in env:
+    if "PULUMI_BACKEND_URL" in env or SECRETS_PROVIDER in env:
         env.update({name: value for name, value in given.items() if name.startswith(CLOUDS)})
     return {**env, **cloud_env(given, clouds=() if clouds is None else clouds)}
 
