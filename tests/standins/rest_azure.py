@@ -426,7 +426,9 @@ def put_blob(request: Request) -> Answer:
         )
     name = f"{holder}/blobs/{caught['blob']}"
     request.store.step(CLOUD_NAME, "Create", "urn::agent", "before")
-    if headers.get("if-none-match") == "*" and request.store.get(CLOUD_NAME, "Blob", name):
+    there = headers.get("if-none-match") == "*" and request.store.get(CLOUD_NAME, "Blob", name)
+    if there:
+        request.store.step(CLOUD_NAME, "Create", "urn::agent", "after")
         return Answer(409, "<Error><Code>BlobAlreadyExists</Code><Message>it is there</Message></Error>")
     size = len(request.raw)
     request.store.put(
