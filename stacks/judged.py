@@ -37,7 +37,8 @@ def findings(request: Request, planned: Iterable[Mapping[str, Any]]) -> list[dic
 
 def due(request: Request) -> bool:
     """Is there anything to judge before this operation makes something? A foundation is judged with its stack."""
-    return request.kind is Kind.UP and bool(request.policy) and isinstance(request.spec, StackSpec)
+    said = any(request.policy.get(name) for name in ("statements", "broken"))
+    return said and request.kind is Kind.UP and isinstance(request.spec, StackSpec)
 
 
 def before_up(

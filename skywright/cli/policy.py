@@ -17,19 +17,25 @@ if TYPE_CHECKING:
     from skywright.cli.living import Living
     from stacks.rules.judging import Finding
     from stacks.rules.ordered import Asked
-    from stacks.rules.policy import Policy
+    from stacks.rules.policy import Policy, Statement
 
 
 def policy_of(entry: Entry, plan: Plan) -> Policy:
     """All that holds for the task, with what is known of each of its placements."""
-    from stacks.rules.policy import Policy, Statement
+    from stacks.rules.policy import Policy
 
     asked = tuple(_asked(entry, plan, one) for one in plan.placements)
     unique = tuple({one.key: one for one in reversed(asked)}.values())[::-1]
-    own = (
-        () if any(one.rule == "budget" for one in entry.config.policy.statements) else (Statement("budget"),)
-    )
-    return Policy((*entry.config.policy.statements, *own), unique)
+    return Policy(_statements(entry), unique)
+
+
+def _statements(entry: Entry) -> tuple[Statement, ...]:
+    """Of all files, and that a task costs no more than its own budget."""
+    from stacks.rules.policy import Statement
+
+    said = entry.config.policy.statements
+    told = entry.task.budget is None or any(one.rule == "budget" for one in said)
+    return said if told else (*said, Statement("budget"))
 
 
 def _asked(entry: Entry, plan: Plan, placement: Placement) -> Asked:
@@ -77,11 +83,14 @@ def today() -> datetime.date:
 
 def findings(entry: Entry, plan: Plan, placement: Placement | None = None) -> tuple[Finding, ...]:
     """What rules over the order find, of the chosen placement or of another."""
+    if not entry.config.policy.files and entry.task.budget is None:
+        return ()  # most times: and nothing more is imported
     from stacks.rules.judging import of_order
     from stacks.rules.ordered import Ordered
+    from stacks.rules.policy import Policy
 
     chosen = placement or plan.chosen
-    policy, mine = policy_of(entry, plan), _asked(entry, plan, chosen)
+    policy, mine = Policy(_statements(entry)), _asked(entry, plan, chosen)
     offer, wanted = chosen.offer, chosen.requirements or entry.task.requirements
     ordered = Ordered(
         stack=entry.name,
