@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from compiler.spec import Foundation, StackSpec
 
 VERSION = 1
-"""Of the shape that `--json` prints: docs/pull-requests.md."""
+"""Of the shape that `--json` prints: docs/preview.md."""
 
 OPS = ("create", "update", "replace", "delete")
 """What can happen to a resource, as it is counted; `same` and `read` change nothing."""
