@@ -67,8 +67,8 @@ def told(values: Iterable[object]) -> str:
 
 
 def expression(text: str) -> re.Pattern[str] | None:
-    """A regular expression, or None where it is none."""
+    """A regular expression that takes any case, as some clouds' labels do; None where it is none."""
     try:
-        return re.compile(text)
+        return re.compile(text, re.IGNORECASE)
     except re.error:
         return None
