@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -56,46 +57,59 @@ class Team:
             path = self.folder / step.name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(step.content)
-        elif pushed := re.search(r"git push -q origin (?!main$)(\S+)$", step.text):
-            self.push(step, pushed[1])
+        elif pushed := re.search(r"git push -q origin (\S+)$", step.text):
+            (self.merged if pushed[1] == "main" else self.pushed)(step, pushed[1])
         else:
             documented.run(step, self.folder, self.env)
 
-    def push(self, command: Command, branch: str) -> None:
-        """Of a branch: its pull request starts the job that previews, in a checkout of its own."""
+    def pushed(self, command: Command, branch: str) -> None:
+        """The branch's pull request starts the job that previews, in a checkout of its own."""
         documented.run(Command(command.line, command.text), self.folder, self.env)
         number = self.pulls.setdefault(branch, FIRST + len(self.pulls))
-        checkout = self.sky.folder / "checkout"
-        if not checkout.exists():
-            subprocess.run(
-                ["git", "worktree", "add", "-q", "--detach", str(checkout)], cwd=self.folder, check=True
-            )
-        subprocess.run(["git", "checkout", "-q", "--detach", branch], cwd=checkout, check=True)
+        checkout = self.checkout(branch)
+        self.commits.append(self.git("rev-parse", branch))
+        # The host previews what a merge would give, which is a commit of nobody.
+        self.git("commit", "-q", "--allow-empty", "-m", "Merge", folder=checkout)
         env = {
-            **self.env,
             "GITHUB_REPOSITORY": self.host.repository,
             "GITHUB_API_URL": self.host.url,
             "GITHUB_REF": f"refs/pull/{number}/merge",
             "GITHUB_STEP_SUMMARY": str(self.sky.folder / "summary.md"),
         }
-        done = subprocess.run(
-            ["git", "rev-parse", branch], cwd=self.folder, check=True, capture_output=True, text=True
-        )
-        self.commits.append(done.stdout.strip())
-        # The host previews what a merge would give, which is a commit of nobody.
-        merged = ["git", "commit", "-q", "--allow-empty", "-m", "Merge"]
-        subprocess.run(merged, cwd=checkout, env=self.env, check=True)
         known = {"github.token": "job-token", "github.event.pull_request.head.sha": self.commits[-1]}
-        code, output = job_runner.job(
-            checkout / ".github/workflows/skywright-preview.yml",
-            "preview",
-            known,
-            checkout,
-            env,
-        )
+        code, output = self.job("preview", known, env)
         found = [(one["id"], one["body"]) for one in self.host.comments if one["pull"] == number]
         self.history.append((branch, found))
         documented.check(command, code, output + "".join(body for _, body in found))
+
+    def merged(self, command: Command, branch: str) -> None:
+        """A push of main starts the job that applies, where there is one."""
+        before = self.git("rev-parse", "--verify", "-q", f"origin/{branch}", may_fail=True)
+        documented.run(Command(command.line, command.text), self.folder, self.env)
+        if not (self.folder / ".github").exists():
+            return
+        self.checkout(branch)
+        known = {"github.event.before": before, "github.sha": self.git("rev-parse", branch)}
+        documented.check(command, *self.job("apply", known, {}))
+
+    def job(self, name: str, known: dict[str, str], env: dict[str, str]) -> tuple[int, str]:
+        folder = self.sky.folder / "checkout"
+        workflow = folder / f".github/workflows/skywright-{name}.yml"
+        return job_runner.job(workflow, name, known, folder, {**self.env, **env})
+
+    def checkout(self, branch: str) -> Path:
+        folder = self.sky.folder / "checkout"
+        if not folder.exists():
+            self.git("worktree", "add", "-q", "--detach", str(folder))
+        self.git("checkout", "-q", "--detach", branch, folder=folder)
+        return folder
+
+    def git(self, *words: str, folder: Path | None = None, may_fail: bool = False) -> str:
+        done = subprocess.run(
+            ["git", *words], cwd=folder or self.folder, env=self.env, capture_output=True, text=True
+        )
+        assert may_fail or done.returncode == 0, done.stderr
+        return done.stdout.strip()
 
 
 @pytest.fixture
