@@ -40,6 +40,10 @@ def _volume(inputs: Inputs) -> Iterable[Fact]:
 
 def _template(inputs: Inputs) -> Iterable[Fact]:
     yield from _tagged(inputs)
+    for mapping in listed(inputs.get("blockDeviceMappings")):
+        ebs = mapped(mapping.get("ebs"))
+        encrypted = {"true": True, UNKNOWN: UNKNOWN}.get(str(ebs.get("encrypted")).lower(), False)
+        yield _disk(f"its disk {mapping.get('deviceName', '')}".rstrip(), {**ebs, "encrypted": encrypted})
     for interface in listed(inputs.get("networkInterfaces")):
         if str(interface.get("associatePublicIpAddress", "")).lower() == "true":
             yield Address("a public address")

@@ -80,6 +80,7 @@ TYPES: dict[str, Read] = {
     "azure-native:authorization:RoleAssignment": nothing,
     "azure-native:compute:Disk": _disk,
     "azure-native:compute:Image": _tagged,
+    "azure-native:compute:ProximityPlacementGroup": _tagged,
     "azure-native:compute:VirtualMachine": _machine,
     "azure-native:keyvault:Vault": _tagged,
     "azure-native:managedidentity:UserAssignedIdentity": _identity,
