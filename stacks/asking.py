@@ -17,7 +17,7 @@ from typing import Any
 
 from compiler.codec import decode, encode
 from compiler.problem import Problem, Problems
-from compiler.spec import StackSpec
+from compiler.spec import Foundation, StackSpec
 from stacks import operate
 from stacks.cloud import ANYWHERE, Access, Check, NodeFacts, Scope
 
@@ -29,7 +29,7 @@ ROWS: Mapping[str, type] = {"inventory": NodeFacts, "check": Check}
 
 UNSCOPED = frozenset({"check"})
 ASKED = frozenset(
-    {*ROWS, "access", "remove", "stop", "start", "preempt", "kill_agent", "verify", "write_secrets"}
+    {*ROWS, "access", "remove", "stop", "start", "preempt", "kill_agent", "verify", "write_secrets", "sweep"}
 )
 """What may be asked: functions of stacks/cloud.py."""
 
@@ -49,6 +49,10 @@ def carry_out(asked: Mapping[str, Any]) -> Any:
     if asked["what"] == "write_secrets":
         spec, values = asked["given"]
         return function(StackSpec.from_data(spec), values)
+    if asked["what"] == "sweep":
+        spec, known, look = asked["given"]
+        kind = StackSpec if "deployment" in spec else Foundation
+        return function(kind.from_data(spec), frozenset(known), decode(Scope, asked["scope"]), look)
     given = [tuple(one) if isinstance(one, list) else one for one in asked["given"]]
     return function(*given) if asked["what"] in UNSCOPED else function(*given, decode(Scope, asked["scope"]))
 

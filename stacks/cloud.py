@@ -212,12 +212,17 @@ class Cloud(Protocol):
         ...
 
     def sweep(
-        self, spec: StackSpec | Foundation, known: frozenset[str], scope: Scope = ANYWHERE
+        self,
+        spec: StackSpec | Foundation,
+        known: frozenset[str],
+        scope: Scope = ANYWHERE,
+        look: bool = False,
     ) -> tuple[str, ...]:
         """Delete what a create that was cut off left of a stack beside nodes; what was deleted, for people.
 
         `known` are the ids in the stack's state: of its things the cloud finds by names and tags, the others go,
-        so that making them again meets nothing. Storage with something in it stays. Idempotent.
+        so that making them again meets nothing. Storage with something in it stays. Idempotent. With `look` nothing is
+        deleted: what would be is told.
         """
         ...
 

@@ -187,7 +187,9 @@ def remove(node: str, scope: Scope = ANYWHERE) -> None:
     nodes.remove(node)
 
 
-def sweep(spec: StackSpec | Foundation, known: frozenset[str], scope: Scope = ANYWHERE) -> tuple[str, ...]:
+def sweep(
+    spec: StackSpec | Foundation, known: frozenset[str], scope: Scope = ANYWHERE, look: bool = False
+) -> tuple[str, ...]:
     """Nothing: a local stack has nothing beside its nodes."""
     return ()
 

@@ -193,7 +193,7 @@ class Client:
         self._call("PUT", f"/v1/blobs/{quote(digest, safe='')}", path, timeout_s=600)
 
     def orphans(self, delete: bool = False, env: Mapping[str, str] | None = None) -> Data:
-        """{orphans, unasked}: nodes that exist in a cloud and belong to no living deployment; `delete` removes them.
+        """{orphans, things, lost, unasked}, as skywright/control/strays.py says; `delete` removes what is ours.
 
         Places where nothing lives any more are asked with the credentials in `env`; `unasked` says which gave no
         answer: rows of {place, problem}.

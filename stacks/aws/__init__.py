@@ -129,11 +129,13 @@ def remove(node: str, scope: Scope = ANYWHERE) -> None:
     instances.remove(node, scope)
 
 
-def sweep(spec: StackSpec | Foundation, known: frozenset[str], scope: Scope = ANYWHERE) -> tuple[str, ...]:
+def sweep(
+    spec: StackSpec | Foundation, known: frozenset[str], scope: Scope = ANYWHERE, look: bool = False
+) -> tuple[str, ...]:
     """Delete what a create that was cut off left of a stack beside nodes: all of its things that are not `known`."""
     from stacks.aws import sweeping
 
-    return sweeping.sweep(spec, known)
+    return sweeping.sweep(spec, known, look)
 
 
 def traces(spec: StackSpec | Foundation) -> Traces:

@@ -58,7 +58,7 @@ RIGHTS: tuple[Right, ...] = (
             "AuthorizeSecurityGroupEgress "
             "AuthorizeSecurityGroupIngress CreateLaunchTemplateVersion CreateRoute DeleteInternetGateway "
             "DeleteLaunchTemplate DeletePlacementGroup DeleteRoute DeleteRouteTable DeleteSecurityGroup "
-            "DeleteSnapshot DeleteSubnet DeleteTags DeleteVpc DeleteVpcEndpoints DeregisterImage "
+            "DeleteSnapshot DeleteSubnet DeleteTags DeleteVolume DeleteVpc DeleteVpcEndpoints DeregisterImage "
             "DetachInternetGateway DisassociateAddress DisassociateIamInstanceProfile "
             "DisassociateRouteTable ModifyInstanceAttribute ModifyInstanceMetadataOptions ModifyLaunchTemplate "
             "ModifySubnetAttribute ModifyVolume ModifyVpcAttribute ModifyVpcEndpoint ReleaseAddress "

@@ -24,8 +24,9 @@ class Left:
     delete: Callable[[], Any]
 
 
-def sweep(spec: StackSpec | Foundation, known: frozenset[str]) -> tuple[str, ...]:
-    """What was deleted, for people. Nothing that the state knows is touched, and no bucket with something in it."""
+def sweep(spec: StackSpec | Foundation, known: frozenset[str], look: bool) -> tuple[str, ...]:
+    """What was deleted, or with `look` would be, for people. Nothing that the state knows is touched, and no bucket
+    with something in it."""
     region = session.region(Scope.of(spec))
     if isinstance(spec, StackSpec):
         found = [*_identity(spec, region), *_secrets(spec, region), *_groups(spec, region)]
@@ -35,8 +36,9 @@ def sweep(spec: StackSpec | Foundation, known: frozenset[str]) -> tuple[str, ...
     gone = []
     for left in found:
         if left.id not in known:
-            with session.unless_missing(f"removing {left.what} {left.id}"):
-                _patiently(left.delete)
+            if not look:
+                with session.unless_missing(f"removing {left.what} {left.id}"):
+                    _patiently(left.delete)
             gone.append(f"{left.what} {left.id}")
     return tuple(gone)
 
@@ -107,6 +109,10 @@ def _groups(spec: StackSpec, region: str) -> Iterator[Left]:
     for one in _tagged(ec2, spec, "security_groups", "SecurityGroups"):
         group = one["GroupId"]
         yield Left("security group", group, lambda group=group: ec2.delete_security_group(GroupId=group))
+    for one in _tagged(ec2, spec, "volumes", "Volumes"):
+        if one["State"] == "available":  # no instance has it
+            disk = one["VolumeId"]
+            yield Left("volume", disk, lambda disk=disk: ec2.delete_volume(VolumeId=disk))
     if spec.network_tier != "best":
         return
     for one in _tagged(ec2, spec, "launch_templates", "LaunchTemplates"):

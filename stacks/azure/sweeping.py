@@ -30,8 +30,8 @@ VERSIONS = {
 """Kinds that are deleted -> version of their interface; in the order in which Azure lets them go."""
 
 
-def sweep(spec: StackSpec | Foundation, known: frozenset[str]) -> tuple[str, ...]:
-    """What was deleted, for people. Storage that may hold a checkpoint stays."""
+def sweep(spec: StackSpec | Foundation, known: frozenset[str], look: bool) -> tuple[str, ...]:
+    """What was deleted, or with `look` would be, for people. Storage that may hold a checkpoint stays."""
     lower = frozenset(name.lower() for name in known)
     group = f"/subscriptions/{session.subscription(Scope.of(spec))}/resourceGroups/{names.group(spec)}"
     held = _held(group)
@@ -40,7 +40,7 @@ def sweep(spec: StackSpec | Foundation, known: frozenset[str]) -> tuple[str, ...
     mine = [one for one in held if (one.get("tags") or {}).get(names.STACK) == spec.stack]
     gone = []
     for path, version, what in _inside(spec, group, mine):
-        if path.lower() not in lower and _drop(path, version, what):
+        if path.lower() not in lower and _drop(path, version, what, look):
             gone.append(what)
     kept = {STORAGE} if isinstance(spec, StackSpec) and spec.checkpoint else set()
     for kind, version in VERSIONS.items():
@@ -49,12 +49,14 @@ def sweep(spec: StackSpec | Foundation, known: frozenset[str]) -> tuple[str, ...
                 continue
             with session.unless_missing():
                 what = f"removing {one['name']}"
-                session.ask("DELETE", one["id"], what, query={"api-version": version}, waits=True)
+                if not look:
+                    session.ask("DELETE", one["id"], what, query={"api-version": version}, waits=True)
             gone.append(f"{kind.rpartition('/')[2]} {one['name']}")
     ours = isinstance(spec, Foundation) or not spec.given.group
     if ours and group.lower() not in lower and not _held(group):
         with session.unless_missing():
-            session.ask("DELETE", group, f"removing {names.group(spec)}", query=GROUPS, waits=True)
+            if not look:
+                session.ask("DELETE", group, f"removing {names.group(spec)}", query=GROUPS, waits=True)
         gone.append(f"resource group {names.group(spec)}")
     return tuple(gone)
 
@@ -79,12 +81,13 @@ def _inside(
         yield container, VERSIONS[STORAGE], "container"
 
 
-def _drop(path: str, version: str, what: str) -> bool:
+def _drop(path: str, version: str, what: str, look: bool) -> bool:
     """Was there one?"""
     query = {"api-version": version}
     try:
         session.ask("GET", path, f"looking for a {what}", query=query)
-        session.ask("DELETE", path, f"removing a {what}", query=query, waits=True)
+        if not look:
+            session.ask("DELETE", path, f"removing a {what}", query=query, waits=True)
     except Problems as problems:
         if problems.problems[0].code == "cloud/not-found":
             return False

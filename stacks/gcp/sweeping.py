@@ -12,18 +12,22 @@ from stacks.gcp import names, session
 IAM = "iam"
 
 
-def sweep(spec: StackSpec | Foundation, known: frozenset[str]) -> tuple[str, ...]:
-    """What was deleted, for people. Nothing that the state knows is touched, and no bucket with something in it."""
+def sweep(spec: StackSpec | Foundation, known: frozenset[str], look: bool) -> tuple[str, ...]:
+    """What was deleted, or with `look` would be, for people. Nothing that the state knows is touched, and no bucket
+    with something in it."""
     project = session.project(Scope.of(spec))
     found = _of_stack(spec, project) if isinstance(spec, StackSpec) else _of_foundation(spec, project)
     held = {_kind_and_name(one) for one in known}
     gone = []
     for service, path, what in found:
         name = path.rpartition("/")[2]
+        if look and what == "bucket":
+            continue  # only the attempt to delete it shows whether something is in it
         if _kind_and_name(path) in held or not _there(service, path, what):
             continue
         try:
-            session.ask("DELETE", service, path, f"removing {what} {name}")
+            if not look:
+                session.ask("DELETE", service, path, f"removing {what} {name}")
         except Problems as problems:
             # A bucket that holds something is a checkpoint's; Google refuses what is in use as well.
             if problems.problems[0].code not in ("cloud/not-found", "cloud/refused"):

@@ -194,24 +194,27 @@ def traces(spec: StackSpec | Foundation) -> Traces:
     return Traces(found, (f"kubectl{context} get {kinds}{where} -l {wanted}",))
 
 
-def sweep(spec: StackSpec | Foundation, known: frozenset[str], scope: Scope = ANYWHERE) -> tuple[str, ...]:
+def sweep(
+    spec: StackSpec | Foundation, known: frozenset[str], scope: Scope = ANYWHERE, look: bool = False
+) -> tuple[str, ...]:
     """Delete what a create that was cut off left: objects with our marks that the state does not know."""
     from stacks.kubernetes import objects
 
     if isinstance(spec, Foundation):
         return ()
     with _cluster(scope) as cluster:
-        return _sweep(cluster, spec.project, objects.base(spec), known)
+        return _sweep(cluster, spec.project, objects.base(spec), known, look)
 
 
-def _sweep(cluster: Cluster, project: str, name: str, known: frozenset[str]) -> tuple[str, ...]:
+def _sweep(cluster: Cluster, project: str, name: str, known: frozenset[str], look: bool) -> tuple[str, ...]:
     """Names of what was deleted. What something else owns goes with that."""
     wanted, gone = f"{OURS},{MARK}/project={project},{MARK}/deployment={name}", []
     for kind in KINDS:
         for one in cluster.list(kind, wanted):
             meta = one["metadata"]
             if f"{cluster.namespace}/{meta['name']}" not in known and not meta.get("ownerReferences"):
-                cluster.delete(kind, meta["name"])
+                if not look:
+                    cluster.delete(kind, meta["name"])
                 gone.append(f"{kind.rpartition(':')[2]}/{meta['name']}")
     return tuple(gone)
 

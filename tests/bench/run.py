@@ -88,6 +88,8 @@ FIGURES = {
         Figure("preview of an unchanged stack of 4 nodes on AWS", "s", 3),
         Figure("resources that change when one of 8 nodes is replaced", "", 1),
         Figure("user data on AWS", "bytes", 4096),
+        Figure("drift of 20 stacks", "s", 40),
+        Figure("lock of a killed owner taken over", "s", 60),
         Figure("judging a new stack of 4 nodes on AWS by policy", "s", None),
         Figure("judging it again when a node is replaced", "s", None),
         Figure("preview of 20 new stacks on AWS", "s", 40),
@@ -123,6 +125,7 @@ def run(values: Any) -> int:
         "recovery": recovery,
         "stacks": clouds,
         "preview": previews,
+        "state": state,
     }
     wanted = [name for name in groups if not values.only or name in values.only]
     measured: dict[str, Figure] = {}
@@ -339,6 +342,17 @@ def previews(_bench: Bench) -> dict[str, tuple[float, str]]:
             note.format(cpu=here["cpu"], load=load),
         ),
         "comment on those 20 stacks": (found["comment"], "with the whole summary"),
+    }
+
+
+def state(_bench: Bench) -> dict[str, tuple[float, str]]:
+    found = json_of("state_figures.py")
+    return {
+        "drift of 20 stacks": (found["drift_s"], "two at a time; moto behind a stand-in for the provider"),
+        "lock of a killed owner taken over": (
+            found["takeover_s"],
+            "killed on another machine in the middle of an `up`; to the end of the `up` that takes over",
+        ),
     }
 
 

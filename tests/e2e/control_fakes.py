@@ -24,6 +24,7 @@ from skywright.control.client import Client
 from skywright.control.context import Control
 from skywright.control.server import Server, bind
 from stacks.cloud import ANYWHERE, Access, Failure, NodeFacts, Scope, Traces
+from stacks.drift import Drift, Thing
 from stacks.operate import Kind, Request
 from stacks.process import Identity
 
@@ -83,6 +84,10 @@ class FakeCloud:
         self.secrets: list[tuple[str, dict[str, str]]] = []
         """What was written into its secret store: stack and values."""
         self.held: dict[str, asyncio.Event] = {}
+        self.things: dict[str, list[str]] = {}
+        """What exists beside nodes, by stack."""
+        self.vanished: tuple[Thing, ...] = ()
+        """What states know and this cloud has not."""
         """Deployments about which it answers only later, when asked by an account of that name."""
 
     def elsewhere(self, key: str) -> None:
@@ -103,6 +108,20 @@ class FakeCloud:
             self.secrets.append((spec["stack"], values))
             return None
         return getattr(self, what)(*given, scope)
+
+    async def look(self, env: Mapping[str, str], project: str, stack: str, *, folder: Path) -> Drift:
+        """As stacks.drift.ask: the nodes are known, those that are not there any more are lost."""
+        if self.key is not None and env.get("FAKE_KEY") != self.key:
+            raise Problems(Problem("cloud/credentials", "the token has expired"))
+        return Drift(stack, lost=self.vanished, known=("role",))
+
+    def sweep(
+        self, spec: Mapping[str, Any], known: Sequence[str], look: bool, scope: Scope = ANYWHERE
+    ) -> tuple[str, ...]:
+        found = tuple(one for one in self.things.get(spec["stack"], ()) if one not in known)
+        if not look:
+            self.things[spec["stack"]] = [one for one in self.things.get(spec["stack"], []) if one in known]
+        return found
 
     def verify(self, node: str, proof: str, scope: Scope = ANYWHERE) -> bool:
         return node in self.nodes and proof == f"proof of {node}"
@@ -507,6 +526,7 @@ class House:
                 lambda _: self.cloud,  # type: ignore[arg-type, return-value]
                 self.clock,
                 self.cloud.ask,
+                self.cloud.look,
             )
             app = application(control, "token of the user", self.close)
             config = uvicorn.Config(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from compiler.problem import Problems
 from skywright.control.client import Client
+from stacks.drift import Thing
 from tests.e2e.control_fakes import House, order, until
 
 OLD, NEW = {"FAKE_KEY": "old"}, {"FAKE_KEY": "new"}
@@ -160,7 +162,36 @@ def test_orphans_are_looked_for_where_something_lived(house: House) -> None:
     found = client.orphans(env=OLD)
     assert [one["node"] for one in found["orphans"]] == [node]
     client.orphans(delete=True, env=OLD)
-    assert client.orphans(env=OLD) == {"orphans": [], "unasked": []}
+    assert client.orphans(env=OLD) == {"orphans": [], "things": [], "lost": [], "unasked": []}
+
+
+def test_orphans_are_told_both_ways_and_only_what_is_ours_goes(house: House) -> None:
+    """Nodes of nobody we know, a role that a state does not know, one of a deployment that is gone, a lost machine."""
+    client = house.open()
+    running(house, client)
+    node = house.cloud.of("hello")[0]
+    another = replace(house.cloud.nodes[node], node="theirs", deployment="of-somebody")
+    house.cloud.nodes["theirs"] = another
+    client.launch(order("past", env=OLD))
+    until(lambda: runs(client, "past"), "it runs")
+    client.down("past")
+    until(lambda: state(client, "past") == "gone", "it is gone")
+    stack, gone = client.deployment("hello")["spec"]["stack"], client.deployment("past")["spec"]["stack"]
+    house.cloud.things = {stack: ["role", "disk"], gone: ["bucket"]}
+    house.cloud.vanished = (Thing("node-0", "vm", "i-1"),)
+    told = client.orphans(env=OLD)
+    assert [(one["node"], one["ours"]) for one in told["orphans"]] == [("theirs", False)]
+    assert "another's" in told["orphans"][0]["reason"]
+    assert {(one["what"], one["stack"]) for one in told["things"]} == {("disk", stack), ("bucket", gone)}
+    assert [(one["resource"], one["id"], one["deployment"]) for one in told["lost"]] == [
+        ("node-0", "i-1", "hello")
+    ]
+    assert told["unasked"] == []
+    client.orphans(delete=True, env=OLD)
+    told = client.orphans(env=OLD)
+    assert told["things"] == []
+    assert house.cloud.things == {stack: ["role"], gone: []}
+    assert set(house.cloud.nodes) == {node, "theirs"}, "what may be another's stays"
 
 
 def test_a_run_begins_when_its_secrets_lie_in_the_clouds_store(house: House) -> None:

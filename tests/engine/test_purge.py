@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 from aws_account import Account
 
+from stacks import aws
+from stacks.cloud import Scope
+
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 NOBODY = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
 
@@ -31,7 +34,27 @@ def test_a_purge_without_credentials_forgets_the_stack_and_names_what_is_left(ac
     again = account.well("destroy", spec, env=NOBODY)
     assert again["changes"] == {}, "the stack is forgotten: there is nothing to remove"
 
+    # What stands there is seen by its tags and names, and seeing it removes nothing.
+    tags = [{"Key": key, "Value": value} for key, value in left["tags"].items()]
+    ec2 = account.moto.client("ec2")
+    disk = ec2.create_volume(
+        AvailabilityZone="us-east-1a", Size=1, TagSpecifications=[{"ResourceType": "volume", "Tags": tags}]
+    )["VolumeId"]
+    before = account.left()
+    seen = aws.sweep(spec, frozenset(), Scope.of(spec), look=True)
+    assert {one.rpartition(" ")[0] for one in seen} >= {
+        "security group",
+        "role",
+        "instance profile",
+        "volume",
+    }
+    assert f"volume {disk}" in seen
+    known = frozenset({account.group()})
+    assert not any("security group" in one for one in aws.sweep(spec, known, Scope.of(spec), look=True))
+    assert account.left() == before
+
     # With credentials the same purge finds what was left and takes it away, though no state knows it.
     found = account.well("destroy", spec, purge=True)
     assert found["left"] is None
     assert account.nodes() == []
+    assert disk not in account.left()

@@ -1,4 +1,4 @@
-"""How states are encrypted: by a passphrase of the team, or by a key of a cloud; never by a default that nobody shares."""
+"""How states are encrypted: by a passphrase of the team or a key of a cloud, never by a default that nobody shares."""
 
 from __future__ import annotations
 

@@ -70,7 +70,9 @@ def remove(node: str, scope: Scope = ANYWHERE) -> None:
     """There is none."""
 
 
-def sweep(spec: StackSpec | Foundation, known: frozenset[str], scope: Scope = ANYWHERE) -> tuple[str, ...]:
+def sweep(
+    spec: StackSpec | Foundation, known: frozenset[str], scope: Scope = ANYWHERE, look: bool = False
+) -> tuple[str, ...]:
     return ()
 
 
