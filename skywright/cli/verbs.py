@@ -47,11 +47,9 @@ is told in its row. Exit code: that of the worst (2 task, 3 no offer, 4 refused,
 BAKE_DOC = """Both are made by one recipe of one list (docs/clouds/images.md). In a cloud a machine runs it, an image
 is made of the machine, and the machine goes; `bake` again goes on where it was cut off."""
 
-ORPHANS_DOC = """Nodes are found by their tags wherever a deployment of this home ever was, other things by the names
-and tags of its stacks. What no state here knows may be another's: then it is shown and never deleted."""
+ORPHANS_DOC = "What may be another's is shown and never deleted: docs/state.md tells how that is known."
 
-DRIFT_DOC = """Looks only: no lock is taken and nothing is written. Deployments of this home are looked at by their own
-credentials, other stacks of the project by those of this shell. Exit code: 7 when anything drifted."""
+DRIFT_DOC = "Looks only: no lock is taken and nothing is written. Exit code: 7 when anything drifted."
 
 EJECT_DOC = """Every resource is written out, with the classes of its SDK and without skywright. A plain
 `pulumi preview` of the project shows no change."""
