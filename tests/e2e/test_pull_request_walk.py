@@ -77,10 +77,18 @@ class Team:
             "GITHUB_STEP_SUMMARY": str(self.sky.folder / "summary.md"),
         }
         known = {"github.token": "job-token", "github.event.pull_request.head.sha": self.commits[-1]}
+        before = self.state()
         code, output = self.job("preview", known, env)
+        # The job's role in the clouds may read and nothing else, where the state lies too.
+        assert not before or self.state() == before
         found = [(one["id"], one["body"]) for one in self.host.comments if one["pull"] == number]
         self.history.append((branch, found))
         documented.check(command, code, output + "".join(body for _, body in found))
+
+    def state(self) -> dict[str, tuple[int, bytes]]:
+        """Every file where the state lies: when it was written, and what."""
+        files = [path for path in (self.sky.home / "state").rglob("*") if path.is_file()]
+        return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
 
     def merged(self, command: Command, branch: str) -> None:
         """A push of main starts the job that applies, where there is one."""
