@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -186,3 +189,43 @@ def test_a_notice_leaves_time_for_uploads(ready: Any, control: Any, kit: Any, s3
     assert end["uploads"]["files_left"] == 0
     assert body(s3, "spot/saved.txt") == "saved\n"
     kit.until(lambda: not has_mounts(ready), "the mounts to be gone")
+
+
+@pytest.mark.parametrize("kind", ["gcs", "azblob"])
+def test_other_stores_are_copied_from_too(
+    ready: Any, control: Any, kit: Any, emulators: Callable[[str], stores.Emulator], kind: str
+) -> None:
+    emulator = emulators(kind)
+    _fill(emulator, "in/words.txt", b"from elsewhere\n")
+    if kind == "gcs":
+        said = {"endpoint": f"{emulator.url}/storage/v1/"}
+        asked = bucket("~/data", "COPY", "in", store="GCS")
+    else:
+        said = {"sas_url": _signed(emulator)}
+        asked = bucket("~/data", "COPY", "in", store="AZURE", account=stores.ACCOUNT)
+    names = {f"SKYWRIGHT_BUCKETS_{asked['store']}": json.dumps(said)}
+    ready.start()
+    control.want(kit.order("cat ~/data/words.txt", buckets=[asked], secrets=names))
+    assert control.ended()["phase"] == "succeeded", control.ended()
+    assert control.whole_log() == b"from elsewhere\n"
+
+
+def _signed(emulator: stores.Emulator) -> str:
+    """The container's address with a signature that may read it."""
+    from azure.storage.blob import ContainerSasPermissions, generate_container_sas
+
+    until = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1)
+    may = ContainerSasPermissions(read=True, list=True)
+    words = generate_container_sas(stores.ACCOUNT, stores.BUCKET, stores.KEY, permission=may, expiry=until)
+    return f"{emulator.url}/{stores.ACCOUNT}/{stores.BUCKET}?{words}"
+
+
+def _fill(emulator: stores.Emulator, name: str, content: bytes) -> None:
+    if emulator.kind == "gcs":
+        address = f"{emulator.url}/upload/storage/v1/b/{stores.BUCKET}/o?uploadType=media&name={quote(name, safe='')}"
+        urlopen(Request(address, data=content, method="POST"), timeout=10).close()
+        return
+    from azure.storage.blob import ContainerClient
+
+    with ContainerClient(emulator.store("").endpoint, stores.BUCKET, credential=stores.KEY) as container:
+        container.upload_blob(name, content, overwrite=True)
