@@ -93,7 +93,7 @@ class Supplies:
 
         def over(left: Left) -> None:
             self.upload_by = None
-            done(_told(ended, left))
+            done(told(ended, left))
 
         def work() -> None:
             left = self.buckets.flush(key, lambda: self.upload_by or 0.0, now)
@@ -134,13 +134,14 @@ class Supplies:
             self.buckets.release(keep)
 
 
-def _told(ended: Ended, left: Left) -> Ended:
+def told(ended: Ended, left: Left) -> Ended:
     """With what became of uploads: a run whose files are not where they belong did not succeed."""
     facts = {**ended.facts, "uploads": {"files_left": left.files, "waited_s": round(left.waited_s, 3)}}
     error = ended.error
     if left.files and not error:
         files = "1 file was" if left.files == 1 else f"{left.files} files were"
         error = f"{files} not uploaded: {left.says}"
+        facts.pop("exit_code", None)  # it is not why the run failed
     return ended._replace(facts=facts, error=error)
 
 

@@ -219,7 +219,16 @@ def _phase_sentence(node: Node, event: dict[str, Any]) -> str:
         "preempted": "has stopped the task before it is taken away",
         "unknown": "lost track of the task (the machine restarted or its record is gone)",
     }.get(phase, f"says {phase}")
-    return f"{node.label} {ending(event) if phase == 'failed' else said}"
+    return f"{node.label} {ending(event) if phase == 'failed' else said + uploaded(event)}"
+
+
+def uploaded(event: dict[str, Any]) -> str:
+    """What became of files in caches of buckets, where it took long or some are missing."""
+    found = event.get("uploads") or {}
+    left, waited = int(found.get("files_left") or 0), float(found.get("waited_s") or 0)
+    if left:
+        return f"; {words.few(left, 'file')} did not reach their bucket"
+    return f"; uploads took {words.duration(waited)} more" if waited >= 1 else ""
 
 
 def ending(facts: dict[str, Any]) -> str:

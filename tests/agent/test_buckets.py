@@ -14,6 +14,9 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from runtime import supplies
+from runtime.buckets import Buckets
+from runtime.machine import Ended
 from tests.agent import stores
 from tests.components import rclone
 from tests.components.building import Missing, ensure
@@ -189,6 +192,26 @@ def test_a_notice_leaves_time_for_uploads(ready: Any, control: Any, kit: Any, s3
     assert end["uploads"]["files_left"] == 0
     assert body(s3, "spot/saved.txt") == "saved\n"
     kit.until(lambda: not has_mounts(ready), "the mounts to be gone")
+
+
+def test_files_that_are_not_uploaded_in_time_fail_a_run_that_had_succeeded(tmp_path: Path) -> None:
+    folder = tmp_path / "buckets" / "one"
+    notes = folder / "cache" / "vfsMeta" / "BUCKET" / "tests"
+    notes.mkdir(parents=True)
+    (notes / "kept.bin").write_text(json.dumps({"Dirty": True}))
+    (notes / "sent.bin").write_text(json.dumps({"Dirty": False}))
+    data = {"run": 1, "attempt": 2, "place": "/nowhere", "cached": True, "pid": 0, "start": 0, "boot_id": "b"}
+    (folder / "mount.json").write_text(json.dumps(data))
+    (folder / "log").write_text("2026/01/01 10:00:00 ERROR : kept.bin: Failed to copy: AccessDenied: no\n")
+    there = Buckets({"state": str(tmp_path)}, "b")
+    left = there.flush((1, 2), by=lambda: 0.0, now=lambda: 1.0)
+    assert (left.files, left.says) == (1, "kept.bin: Failed to copy: AccessDenied: no")
+    assert there.flush((1, 1), by=lambda: 0.0, now=lambda: 1.0).files == 0
+    told = supplies.told(Ended(1, 2, "run", {"exit_code": 0}), left)
+    assert told.error == "1 file was not uploaded: kept.bin: Failed to copy: AccessDenied: no"
+    assert told.facts == {"uploads": {"files_left": 1, "waited_s": 0.0}}
+    there.release()
+    assert (notes / "kept.bin").exists(), "what is not uploaded stays for the next mount"
 
 
 @pytest.mark.parametrize("kind", ["gcs", "azblob"])

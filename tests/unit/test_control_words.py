@@ -10,7 +10,7 @@ import pytest
 from skywright.control import words
 from skywright.control.bell import Bell
 from skywright.control.logbook import Logbook, Part
-from skywright.control.nodes import ending
+from skywright.control.nodes import ending, uploaded
 from skywright.control.presence import HUNG_UP_S, LEASE_S, Presence
 
 
@@ -49,6 +49,12 @@ def test_how_a_rank_ended() -> None:
     assert ending({"message": "fetch: no space"}) == "failed while fetching files (no space)"
     assert ending({"exit_code": None, "signal": 9}) == "failed by signal 9"
     assert ending({"oom": True, "signal": 9}) == "failed: out of memory"
+
+
+def test_uploads_are_told_where_they_matter() -> None:
+    assert uploaded({}) == uploaded({"uploads": {"files_left": 0, "waited_s": 0.4}}) == ""
+    assert uploaded({"uploads": {"files_left": 0, "waited_s": 12.0}}) == "; uploads took 12 s more"
+    assert uploaded({"uploads": {"files_left": 2, "waited_s": 3.0}}) == "; 2 files did not reach their bucket"
 
 
 def test_a_log_trims_overlap_and_refuses_gaps(tmp_path: Path) -> None:
