@@ -1,14 +1,39 @@
-"""Verbs for pull requests: what a job on a code host types. Imports nothing of the product."""
+"""Verbs for pull requests: previews, and what a job on a code host types. Imports nothing of the product."""
 
 from __future__ import annotations
 
-from skywright.cli.flags import JSON, Flag, Kind, Positional, Verb, text
+from skywright.cli.flags import ENTRY, JSON, LATER, LAUNCH_FLAGS, Flag, Kind, Positional, Verb, text
 
 COMMENT_DOC = """One comment per key: it is found again by a hidden line and its author, and replaced. Inside
 GitHub Actions and GitLab CI the repository, the number and the API are known."""
 
 CI_DOC = """Three workflows: preview on a pull request (read-only role, never a fork's), apply on a merge what an
 approval file beside a task approved, drift and recovery by the clock or by a call. Without --write they are printed."""
+
+PREVIEW_DOC = """Several task files, folders and patterns give one report of many stacks; one that cannot be previewed
+is told in its row. Exit code: that of the worst (2 task, 3 no offer, 4 refused, 5 locked, 6 policy); changes are 0."""
+
+PREVIEW = Verb(
+    "preview",
+    "Show what `up` would create, change and cost",
+    "preview",
+    (ENTRY,),
+    (
+        *LAUNCH_FLAGS,
+        text("out", "write what is shown as an approval: NAME.approval.json", "FILE"),
+        Flag(
+            "format",
+            "how it is printed: for a terminal (default), as the body of a pull request's comment, as data",
+            kind=Kind.TEXT,
+            value="FORMAT",
+            choices=("terminal", "markdown", "json"),
+        ),
+        Flag("markdown", "the same as --format markdown"),
+        text("planned", "write what is planned as JSON for other policy engines (`-`: stdout)", "FILE"),
+    ),
+    doc=PREVIEW_DOC,
+    later=LATER,
+)
 
 REVIEW_VERBS: tuple[Verb, ...] = (
     Verb(

@@ -24,7 +24,7 @@ from skywright.cli.flags import (
     Verb,
     text,
 )
-from skywright.cli.review_verbs import REVIEW_VERBS
+from skywright.cli.review_verbs import PREVIEW, REVIEW_VERBS
 
 SHOWN_LATER = ("show-pools", "show-services")
 
@@ -40,9 +40,6 @@ CHAOS_DOC = """KIND is one of
 
 CATALOG_DOC = """ls lists the catalogs that are kept here. update asks each vendor for its prices; what cannot be had
 stays as it was. lock writes catalog.lock beside a task: its plans then use just the prices of now."""
-
-PREVIEW_DOC = """Several task files, folders and patterns give one report of many stacks; one that cannot be previewed
-is told in its row. Exit code: that of the worst (2 task, 3 no offer, 4 refused, 5 locked, 6 policy); changes are 0."""
 
 BAKE_DOC = """Both are made by one recipe of one list (docs/clouds/images.md). In a cloud a machine runs it, an image
 is made of the machine, and the machine goes; `bake` again goes on where it was cut off."""
@@ -74,27 +71,7 @@ VERBS: tuple[Verb, ...] = (
         doc="Put `--` before a command that has flags of its own.",
         later=LATER,
     ),
-    Verb(
-        "preview",
-        "Show what `up` would create, change and cost",
-        "preview",
-        (ENTRY,),
-        (
-            *LAUNCH_FLAGS,
-            text("out", "write what is shown as an approval: NAME.approval.json", "FILE"),
-            Flag(
-                "format",
-                "how it is printed: for a terminal (default), as the body of a pull request's comment, as data",
-                kind=Kind.TEXT,
-                value="FORMAT",
-                choices=("terminal", "markdown", "json"),
-            ),
-            Flag("markdown", "the same as --format markdown"),
-            text("planned", "write what is planned as JSON for other policy engines (`-`: stdout)", "FILE"),
-        ),
-        doc=PREVIEW_DOC,
-        later=LATER,
-    ),
+    PREVIEW,
     Verb(
         "compile",
         "Write the reviewable folder: plan, program and stack configuration",

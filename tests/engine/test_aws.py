@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 from aws_account import Account, changed
 
-from compiler.spec import Given
+from compiler.offer import Market, Offer
+from compiler.plan import Placement, Plan
+from compiler.spec import Given, StackSpec
+from skywright.review import rows
 from stacks import home
 from stacks.aws import names
 from tests.standins.moto_server import ACCOUNT
@@ -30,6 +33,10 @@ def test_a_gang_comes_up_loses_a_node_and_goes_without_a_trace(account: Account)
     assert account.nodes() == [(row["rank"], row["id"]) for row in made["nodes"]]
     again = account.well("preview", spec)
     assert (changed(again), changed(again["foundation"])) == ([], [])
+    assert priced(account.well("preview", replace(spec, market=Market.ON_DEMAND)), spec) == (
+        [(f"node-{rank}", 1.0, 3.0) for rank in range(8)],
+        8 * 2.0,
+    ), "what runs now is priced as it is, what comes as it will be"
 
     lost = made["nodes"][3]["id"]
     account.moto.lose(lost)
@@ -46,6 +53,25 @@ def test_a_gang_comes_up_loses_a_node_and_goes_without_a_trace(account: Account)
     account.well("destroy", foundation)
     assert account.left() == []
     assert account.missing() == set(), "the documented policy is enough"
+
+
+def priced(result: dict[str, Any], spec: StackSpec) -> tuple[list[tuple[str, float, float]], float]:
+    """USD per hour of each replaced machine now and then, and the difference of the whole stack."""
+    prices = {Market.SPOT: 1.0, Market.ON_DEMAND: 3.0}
+    offers = [
+        Offer("aws", spec.region, spec.zone, spec.instance_type, market, usd, 4, 16)
+        for market, usd in prices.items()
+    ]
+    placements = tuple(Placement(one, spec.nodes, one.price * spec.nodes) for one in offers)
+    plan = Plan(spec.deployment, 2, (), placements, (), (), None)
+    (row,) = rows.rows(result, spec, plan, name=spec.deployment)
+    found = [one for one in row.changes if one.op == "replace" and one.before and one.after]
+    machines = [
+        (one.resource, one.before.parts[0].hourly, one.after.parts[0].hourly)
+        for one in found
+        if one.before and one.after
+    ]
+    return machines, round(row.cost.hourly, 6)
 
 
 def test_drift_is_found(account: Account) -> None:
