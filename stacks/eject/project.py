@@ -27,6 +27,9 @@ DESCRIPTION = "ejected from skywright"
 CONSTANT = ("apiVersion", "kind")
 """Inputs that the classes of Kubernetes fill in themselves."""
 
+OF_ALL = frozenset(("resource_name", "opts"))
+"""Parameters of every resource class: an argument of such a name has `_` behind it there."""
+
 HELPERS = {
     "text": '''def text(name: str) -> str:
     """The content of a file beside this program."""
@@ -97,7 +100,8 @@ def _made(
     for wire, (name, hint) in fields.items():
         if wire in inputs:
             near = row["needs"].get(wire, ())
-            given.append((name, writer.value(inputs[wire], hint, name, near)))
+            parameter = f"{name}_" if name in OF_ALL else name
+            given.append((parameter, writer.value(inputs[wire], hint, name, near)))
     if options := _options(row, known, fields):
         given.append(("opts", Call("pulumi.ResourceOptions", tuple(options))))
     return Call(made.written, tuple(given), (literal(row["name"]),))

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from desk import wait
+from ejected import imports, unchanged, written
 
 from compiler.offer import Accelerator, Market
 from compiler.spec import Foundation, StackSpec
@@ -134,7 +135,13 @@ def test_a_life_with_losses(cloud: str, desk: Any, store: Store) -> None:
     assert len(machines(store)) == 8
     assert all(one.spot and one.alive for one in machines(store))
     agrees(cloud, up)
-    assert changed(desk.well("preview", wanted)) == []
+    seen = desk.well("preview", wanted, record=True)
+    assert changed(seen) == []
+
+    out = desk.root / "ejected"
+    project = written(wanted, seen["recording"], out)
+    assert "skywright" not in imports(project.files["__main__.py"].decode())
+    assert unchanged(out, wanted.stack) == project.resources + 1, "plain Pulumi takes it over as it stands"
 
     lost = up["nodes"][2]["id"]
     inventory.lose(store, resource_of(store, lost))
