@@ -25,6 +25,7 @@ from skywright.cli.flags import (
     text,
 )
 from skywright.cli.review_verbs import PREVIEW, REVIEW_VERBS
+from skywright.cli.state_verbs import STATE_VERBS
 
 SHOWN_LATER = ("show-pools", "show-services")
 
@@ -47,9 +48,6 @@ is made of the machine, and the machine goes; `bake` again goes on where it was 
 ORPHANS_DOC = "What may be another's is shown and never deleted: docs/state.md tells how that is known."
 
 DRIFT_DOC = "Looks only: no lock is taken and nothing is written. Exit code: 7 when anything drifted."
-
-EJECT_DOC = """Every resource is written out, with the classes of its SDK and without skywright. A plain
-`pulumi preview` of the project shows no change."""
 
 VERBS: tuple[Verb, ...] = (
     Verb(
@@ -224,14 +222,6 @@ VERBS: tuple[Verb, ...] = (
         later=frozenset(["graceful", "graceful-timeout", "all-users"]),
     ),
     Verb(
-        "eject",
-        "Write a deployment's stack as a plain Pulumi project that takes it over",
-        "eject",
-        (NAME, Positional("folder", "where the project is written")),
-        (Flag("release", "forget the deployment here; its cloud is not touched"), YES, JSON),
-        doc=EJECT_DOC,
-    ),
-    Verb(
         "cost-report",
         "Show what deployments cost, also removed ones",
         "cost",
@@ -369,6 +359,7 @@ VERBS: tuple[Verb, ...] = (
         doc=CHAOS_DOC,
     ),
     *REVIEW_VERBS,
+    *STATE_VERBS,
 )
 
 

@@ -82,7 +82,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(launch, "ready_engine", lambda quiet: None)
     monkeypatch.setattr(launch, "never_used", lambda: True)
     monkeypatch.setattr(tree, "own", lambda: "1" * 64)
-    monkeypatch.setattr(reviewing, "operate", lambda one, stopped=None: copy.deepcopy(made.result))
+    monkeypatch.setattr(reviewing, "operate", lambda *_: copy.deepcopy(made.result))
     monkeypatch.setattr(install, "find", lambda: Engine(Path("pulumi"), "3.259.0", Way.PATH, ""))
 
     def order(values: Values, entry: Any, plan: Any, there: Any) -> tuple[int, int]:
@@ -293,7 +293,7 @@ def test_only_what_is_fine_and_a_file_can_be_approved(world: World, monkeypatch:
         preview.run(values("preview", "train.yaml", "--out", "x.json"))
     assert caught.value.problems[0].code == "usage/flag-value"
 
-    def fails(one: Any, stopped: Any = None) -> None:
+    def fails(*_: Any) -> None:
         from compiler.problem import Problem
 
         raise Problems(Problem("engine/failed", "it broke"))
