@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,3 +63,26 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     missing = [part.name for part in real.parts() if not part.here]
     need(not missing, f"{', '.join(missing)} (python -m tests.components makes them, with Go)")
     yield from real.running(tmp_path_factory.mktemp("cluster"))
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a PostgreSQL server of this session's own."""
+    from tests.standins.postgres import serving
+
+    with serving(tmp_path_factory.mktemp("postgres")) as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_place(postgres_server: str) -> Callable[[], str]:
+    """Gives URLs of empty schemas on it: each call another."""
+    import psycopg
+
+    def fresh() -> str:
+        name = f"s{os.urandom(6).hex()}"
+        with psycopg.connect(postgres_server, autocommit=True) as connection:
+            connection.execute(f"CREATE SCHEMA {name}")  # type: ignore[arg-type]
+        return f"{postgres_server}&options=-csearch_path%3D{name}"
+
+    return fresh

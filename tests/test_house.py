@@ -108,6 +108,7 @@ def test_the_agent_needs_nothing_but_python_3_9() -> None:
 
 
 HEAVY = (
+    "alembic",
     "jsonschema",
     "rich",
     "pulumi",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
@@ -15,6 +14,7 @@ from compiler.problem import Exit, Problem, Problems
 from skywright.control import space
 from skywright.control.context import Control, log
 from skywright.control.nodes import Refused
+from skywright.control.store import Broken
 
 STATUS = {Exit.TASK: 400, Exit.NO_SUCH_RUN: 404, Exit.LOCKED: 409}
 """HTTP status of a Problem's exit code; 422 for the others."""
@@ -99,6 +99,6 @@ HANDLERS: dict[Any, Any] = {
     Problems: problems,
     Refused: refused,
     HTTPException: failed,
-    sqlite3.Error: unstored,
+    Broken: unstored,
     OSError: unstored,
 }

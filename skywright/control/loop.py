@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Callable
 
 from compiler.problem import Problems
 from skywright.control import deployment, operations, retention, space
 from skywright.control.context import WORK, Control, log
 from skywright.control.rows import Deployment
+from skywright.control.store import Broken
 
 EVERY_S = 1.0
 
@@ -49,14 +49,14 @@ async def run(control: Control, stop: Callable[[], None]) -> None:
 def _look_at_space(control: Control) -> None:
     try:
         space.look(control)
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, Broken) as error:
         space.notice(control, error)
 
 
 def _clean(control: Control) -> None:
     try:
         retention.clean(control)
-    except (OSError, sqlite3.Error):
+    except (OSError, Broken):
         log.exception("what nobody needs could not be removed")
 
 

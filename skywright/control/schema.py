@@ -1,80 +1,81 @@
-"""The control store's tables as SQL that SQLite and PostgreSQL both understand: MIGRATIONS, oldest first."""
+"""Brings the tables of a control store up to date: makes them, takes older ones over by alembic, refuses newer ones."""
 
 from __future__ import annotations
 
-FIRST = (
-    """CREATE TABLE deployments (
-        uid TEXT PRIMARY KEY, name TEXT NOT NULL, project TEXT NOT NULL, owner TEXT NOT NULL, cloud TEXT NOT NULL,
-        wanted TEXT NOT NULL, stage TEXT NOT NULL, place TEXT NOT NULL, market TEXT NOT NULL,
-        hourly DOUBLE PRECISION NOT NULL, spec TEXT NOT NULL, digest TEXT NOT NULL, applied TEXT,
-        envelope TEXT, keep BOOLEAN NOT NULL, idle_s DOUBLE PRECISION, stop_down BOOLEAN NOT NULL,
-        retry BOOLEAN NOT NULL, purge BOOLEAN NOT NULL, created DOUBLE PRECISION NOT NULL,
-        up_since DOUBLE PRECISION, ended DOUBLE PRECISION, idle_since DOUBLE PRECISION,
-        failures INTEGER NOT NULL, retry_at DOUBLE PRECISION, blocked TEXT, problem TEXT, kept TEXT,
-        leaving DOUBLE PRECISION
-    )""",
-    "CREATE UNIQUE INDEX one_living_deployment ON deployments (name) WHERE ended IS NULL",
-    """CREATE TABLE nodes (
-        node TEXT PRIMARY KEY, uid TEXT NOT NULL, rank INTEGER NOT NULL, address TEXT NOT NULL,
-        state TEXT NOT NULL, token_hash TEXT, boot_id TEXT, created DOUBLE PRECISION NOT NULL,
-        joined DOUBLE PRECISION, last_seen DOUBLE PRECISION, gone DOUBLE PRECISION, revoked TEXT,
-        notice_until DOUBLE PRECISION, version INTEGER NOT NULL, desired TEXT NOT NULL, acked INTEGER NOT NULL
-    )""",
-    "CREATE INDEX nodes_of_deployment ON nodes (uid)",
-    """CREATE TABLE runs (
-        uid TEXT NOT NULL, run INTEGER NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL, call TEXT,
-        status TEXT NOT NULL,
-        attempt INTEGER NOT NULL, go TEXT NOT NULL, stopping TEXT, recoveries INTEGER NOT NULL,
-        preemptions INTEGER NOT NULL, lost_work_s DOUBLE PRECISION NOT NULL, submitted DOUBLE PRECISION NOT NULL,
-        started DOUBLE PRECISION, going_since DOUBLE PRECISION, ended DOUBLE PRECISION, exit_code INTEGER,
-        reason TEXT, failed_rank INTEGER, failed_at DOUBLE PRECISION, losses TEXT NOT NULL, progress TEXT,
-        progress_at DOUBLE PRECISION, PRIMARY KEY (uid, run)
-    )""",
-    """CREATE TABLE run_ranks (
-        uid TEXT NOT NULL, run INTEGER NOT NULL, attempt INTEGER NOT NULL, rank INTEGER NOT NULL,
-        node TEXT NOT NULL, phase TEXT NOT NULL, exit_code INTEGER, signal INTEGER, oom BOOLEAN NOT NULL,
-        message TEXT, log_setup INTEGER, log_run INTEGER, changed DOUBLE PRECISION NOT NULL,
-        PRIMARY KEY (uid, run, attempt, rank)
-    )""",
-    """CREATE TABLE operations (
-        id TEXT PRIMARY KEY, uid TEXT NOT NULL, kind TEXT NOT NULL, spec TEXT NOT NULL, lost TEXT NOT NULL,
-        purge BOOLEAN NOT NULL, state TEXT NOT NULL, tries INTEGER NOT NULL, consumed BIGINT NOT NULL,
-        started DOUBLE PRECISION NOT NULL, ended DOUBLE PRECISION, result TEXT
-    )""",
-    "CREATE INDEX operations_of_deployment ON operations (uid)",
-    """CREATE TABLE timeline (
-        uid TEXT NOT NULL, seq INTEGER NOT NULL, at DOUBLE PRECISION NOT NULL, kind TEXT NOT NULL,
-        text TEXT NOT NULL, data TEXT NOT NULL, PRIMARY KEY (uid, seq)
-    )""",
-    """CREATE TABLE node_events (
-        node TEXT NOT NULL, seq INTEGER NOT NULL, at DOUBLE PRECISION NOT NULL, body TEXT NOT NULL,
-        PRIMARY KEY (node, seq)
-    )""",
-    "CREATE TABLE secrets (scope TEXT PRIMARY KEY, sealed TEXT NOT NULL)",
-)
+from pathlib import Path
 
-SECOND = (
-    "ALTER TABLE deployments ADD COLUMN task TEXT",
-    "ALTER TABLE deployments ADD COLUMN before TEXT",
-)
+from sqlalchemy import Connection, inspect
 
-THIRD = (
-    "ALTER TABLE deployments ADD COLUMN choices TEXT NOT NULL DEFAULT '[]'",
-    "ALTER TABLE deployments ADD COLUMN tries TEXT NOT NULL DEFAULT '[]'",
-    "ALTER TABLE deployments ADD COLUMN outgoing TEXT",
-    "ALTER TABLE deployments ADD COLUMN move TEXT",
-    "ALTER TABLE operations ADD COLUMN cleans BOOLEAN NOT NULL DEFAULT FALSE",
-    "ALTER TABLE nodes ADD COLUMN hourly DOUBLE PRECISION",
-)
+from compiler.problem import Problem, Problems
+from skywright.control.tables import METADATA
 
-FOURTH = ("ALTER TABLE deployments ADD COLUMN delivered TEXT",)
+STEPS = Path(__file__).with_name("migrations")
 
-FIFTH = (
-    "ALTER TABLE nodes ADD COLUMN stopped DOUBLE PRECISION",
-    "ALTER TABLE nodes ADD COLUMN paused_s DOUBLE PRECISION",
-)
+OLD = "schema_version"
+"""Where stores had their number before alembic: 1 to 6, the revisions 0001 to 0006."""
 
-SIXTH = ("ALTER TABLE deployments ADD COLUMN policy TEXT",)
+LAST_OLD = 6
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH)
-"""Step n leads from schema version n to n + 1. A step that was released is never changed: add another."""
+NOW = "alembic_version"
+
+
+def newest() -> str:
+    """The revision that this program knows."""
+    return max(path.stem.removeprefix("step_") for path in STEPS.glob("step_*.py"))
+
+
+def bring_up(connection: Connection) -> None:
+    """To be called inside of a transaction that keeps others out. Raises Problems control/store-newer."""
+    names = set(inspect(connection).get_table_names())
+    found = _found(connection, names)
+    wanted = newest()
+    if found is None:
+        METADATA.create_all(connection)
+        _stamp(connection, wanted)
+    elif found > wanted:
+        raise Problems(
+            Problem(
+                "control/store-newer",
+                f"the control store has schema {int(found)}, this program knows {int(wanted)}",
+                hint="use the newer skywright that wrote it",
+            )
+        )
+    elif found < wanted:
+        if NOW not in names:
+            _stamp(connection, found)
+            # A program of before sees that it is too old.
+            connection.exec_driver_sql(f"UPDATE {OLD} SET version = {LAST_OLD + 1}")  # noqa: S608
+        upgrade(connection, wanted)
+    elif NOW not in names:
+        _stamp(connection, found)
+        connection.exec_driver_sql(f"UPDATE {OLD} SET version = {LAST_OLD + 1}")  # noqa: S608
+
+
+def _found(connection: Connection, names: set[str]) -> str | None:
+    """The store's revision; None when it is empty."""
+    if NOW in names:
+        row = connection.exec_driver_sql(f"SELECT version_num FROM {NOW}").fetchone()  # noqa: S608
+        return str(row[0]) if row else None
+    row = connection.exec_driver_sql(f"SELECT version FROM {OLD}").fetchone() if OLD in names else None  # noqa: S608
+    return f"{int(row[0]):04d}" if row and row[0] else None
+
+
+def _stamp(connection: Connection, revision: str) -> None:
+    connection.exec_driver_sql(
+        f"CREATE TABLE IF NOT EXISTS {NOW} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"
+    )
+    connection.exec_driver_sql(f"INSERT INTO {NOW} VALUES ('{revision}')")  # noqa: S608
+
+
+def upgrade(connection: Connection, to: str) -> None:
+    """Walk the steps by alembic, which is loaded for that alone: it is large, and most starts have nothing to do."""
+    from alembic.config import Config
+    from alembic.runtime.environment import EnvironmentContext
+    from alembic.script import ScriptDirectory
+
+    script = ScriptDirectory(str(STEPS), version_locations=[str(STEPS)])
+    with EnvironmentContext(
+        Config(), script, fn=lambda revision, _: script._upgrade_revs(to, revision)
+    ) as environment:
+        environment.configure(connection=connection, transactional_ddl=False)
+        environment.run_migrations()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
-import sqlite3
 from pathlib import Path
 
 from compiler.problem import Problem, Problems
+from skywright.control import store
 from skywright.control.context import WORK, Control, log
 from skywright.control.rows import Deployment
 
@@ -18,8 +18,8 @@ def is_full(error: BaseException) -> bool:
     """Does the error say that the disk (or the quota) is full?"""
     if isinstance(error, Problems):
         return any(problem.code.endswith("/disk-full") for problem in error.problems)
-    if isinstance(error, sqlite3.Error):
-        return "disk is full" in str(error)
+    if store.is_full(error):
+        return True
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 

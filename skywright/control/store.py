@@ -1,114 +1,192 @@
-"""The control store: SQLite (WAL, synchronous FULL), portable SQL, guarded changes so that a replay does no harm."""
+"""The control store over SQLAlchemy: SQLite or PostgreSQL, guarded changes so that a replay does no harm."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
+
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Delete,
+    Executable,
+    Insert,
+    Select,
+    Table,
+    Update,
+    bindparam,
+    create_engine,
+    delete,
+    event,
+    exc,
+    false,
+    func,
+    make_url,
+    select,
+    update,
+)
+from sqlalchemy.pool import NullPool
 
 from compiler.problem import Problem, Problems
-from skywright.control.rows import ROWS, Row
-from skywright.control.schema import MIGRATIONS
+from skywright.control import schema
+from skywright.control.rows import Row
+from skywright.control.tables import TABLES
 
 R = TypeVar("R", bound=Row)
 
+Broken = exc.DBAPIError
+"""The database refused or could not be reached."""
+
+ONE_WRITER = 0x736B7977
+"""The number of PostgreSQL's lock that lets one transaction write at a time, as SQLite does by itself."""
+
+Shape = tuple[tuple[str, str], ...]
+"""A condition without its values: (column, `null`, `in` or `is`)."""
+
+
+class _Held(threading.local):
+    """A thread's own: its connection, and how many `together` it is in."""
+
+    connection: Connection | None = None
+    depth = 0
+
 
 class Store:
-    """One connection, used by one thread. Outside `together()` every call is a transaction of its own."""
+    """One connection for each thread. Outside `together()` every call is a transaction of its own."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or make the store and bring its tables up to date. Raises Problems for one that is newer or broken."""
-        if not path.exists():
-            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+    def __init__(self, where: Path | str) -> None:
+        """Open or make the store, a file or a `postgresql://` URL, and bring its tables up to date.
+
+        Raises Problems for one that is newer, broken or cannot be reached.
+        """
+        self.where = where
+        self._held = _Held()
         try:
-            self._db = sqlite3.connect(path, isolation_level=None, cached_statements=256)
-            self._db.row_factory = sqlite3.Row
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.execute("PRAGMA busy_timeout=5000")
-            self._migrate()
-        except sqlite3.Error as error:
-            raise Problems(_unusable(path, error)) from error
-        self._depth = 0
+            self._engine = create_engine(
+                _url(where),
+                poolclass=NullPool,
+                isolation_level="AUTOCOMMIT",
+                hide_parameters=True,
+                execution_options={"preserve_rowcount": True},
+            )
+            self.is_shared = self._engine.dialect.name == "postgresql"
+            if not self.is_shared:
+                event.listen(self._engine, "connect", _prepare)
+            with self.together():
+                schema.bring_up(self._connection)
+        except (exc.SQLAlchemyError, ImportError) as error:
+            raise Problems(_unusable(where, error)) from error
+
+    @property
+    def _connection(self) -> Connection:
+        held = self._held
+        if held.connection is None or held.connection.invalidated:
+            held.connection = self._engine.connect()
+        return held.connection
 
     def close(self) -> None:
-        self._db.close()
-
-    def _migrate(self) -> None:
-        self._db.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)")
-        row = self._db.execute("SELECT version FROM schema_version").fetchone()
-        version = int(row[0]) if row else 0
-        if version > len(MIGRATIONS):
-            raise Problems(
-                Problem(
-                    "control/store-newer",
-                    f"the control store has schema {version}, this program knows {len(MIGRATIONS)}",
-                    hint="use the newer skywright that wrote it",
-                )
-            )
-        for number in range(version, len(MIGRATIONS)):
-            self._db.execute("BEGIN IMMEDIATE")
-            for statement in MIGRATIONS[number]:
-                self._db.execute(statement)
-            self._db.execute("DELETE FROM schema_version")
-            self._db.execute("INSERT INTO schema_version VALUES (:version)", {"version": number + 1})
-            self._db.execute("COMMIT")
+        """This thread's connection is given back."""
+        if self._held.connection is not None:
+            self._held.connection.close()
+            self._held.connection = None
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """All changes inside happen or none does; may be nested."""
-        if self._depth:
+        """All changes inside happen or none does, and nobody else changes anything meanwhile; may be nested."""
+        held = self._held
+        if held.depth:
             yield
             return
-        self._db.execute("BEGIN IMMEDIATE")
-        self._depth = 1
+        self._begin()
+        held.depth = 1
         try:
             yield
-            self._db.execute("COMMIT")
+            self._connection.exec_driver_sql("COMMIT")
         except BaseException:
-            if self._db.in_transaction:  # a full disk has ended it already
-                self._db.execute("ROLLBACK")
+            self._roll_back()
             raise
         finally:
-            self._depth = 0
+            held.depth = 0
+
+    def _begin(self) -> None:
+        if not self.is_shared:
+            self._connection.exec_driver_sql("BEGIN IMMEDIATE")
+            return
+        begin = f"BEGIN; SELECT pg_advisory_xact_lock({ONE_WRITER})"
+        try:
+            self._connection.exec_driver_sql(begin)
+        except Broken as error:
+            if not error.connection_invalidated:
+                raise
+            self._drop()  # the server was started again meanwhile: nothing was begun
+            self._connection.exec_driver_sql(begin)
+
+    def _roll_back(self) -> None:
+        """A full disk has ended the transaction already, a lost connection too."""
+        connection = self._held.connection
+        if connection is None or connection.invalidated:
+            return self._drop()
+        raw = cast(Any, connection.connection.driver_connection)
+        if self.is_shared or raw.in_transaction:
+            try:
+                connection.exec_driver_sql("ROLLBACK")
+            except Broken:
+                self._drop()
+        return None
+
+    def _drop(self) -> None:
+        connection, self._held.connection = self._held.connection, None
+        if connection is not None:
+            connection.invalidate()
+            connection.close()
+
+    def _read(self, statement: Executable, given: Mapping[str, Any]) -> list[Any]:
+        try:
+            return list(self._connection.execute(statement, dict(given)))
+        except Broken as error:
+            if not error.connection_invalidated:
+                raise
+            self._drop()
+            if self._held.depth:
+                raise
+            return list(self._connection.execute(statement, dict(given)))
+
+    def _write(self, statement: Executable, given: Mapping[str, Any]) -> int:
+        """How many rows it changed. With other writers about, alone even where it is a transaction of its own."""
+        if self.is_shared and not self._held.depth:
+            with self.together():
+                return self._write(statement, given)
+        return int(self._connection.execute(statement, dict(given)).rowcount)
 
     def add(self, row: Row) -> bool:
         """Store a new row; False when its key exists already (then nothing changes)."""
-        names, _ = _columns(type(row))
-        sql = (
-            f"INSERT INTO {row.TABLE} ({', '.join(names)}) VALUES ({', '.join(':' + name for name in names)})"  # noqa: S608
-            f" ON CONFLICT ({', '.join(row.KEY)}) DO NOTHING"
-        )
-        return (
-            self._db.execute(sql, _encode({name: getattr(row, name) for name in names}, type(row))).rowcount
-            > 0
-        )
+        kind = type(row)
+        values = {name: getattr(row, name) for name in TABLES[kind].c.keys()}  # noqa: SIM118 (it is no mapping)
+        return self._write(_insert(TABLES[kind], self._engine.dialect.name), values) > 0
 
     def change(self, row: Row, *, when: Mapping[str, Any] | None = None, **values: Any) -> bool:
         """Change the row with `row`'s key, only while the columns in `when` have these values. False: it was not so."""
         where = {name: getattr(row, name) for name in row.KEY} | dict(when or {})
-        condition, given = _where(where, type(row))
-        given |= {f"new_{name}": value for name, value in _encode(values, type(row)).items()}
-        sets = ", ".join(f"{name} = :new_{name}" for name in values)
-        sql = f"UPDATE {row.TABLE} SET {sets} WHERE {condition}"  # noqa: S608
-        return self._db.execute(sql, given).rowcount > 0
+        shape, given = _split(TABLES[type(row)], where)
+        given |= {f"new_{name}": value for name, value in values.items()}
+        return self._write(_update(TABLES[type(row)], shape, tuple(values)), given) > 0
 
     def find(self, kind: type[R], *, order: str = "", limit: int | None = None, **where: Any) -> list[R]:
-        """Rows whose columns equal `where` (None: NULL, a tuple: one of its values), by `order` (`-`: descending)."""
-        condition, given = _where(where, kind)
-        sql = f"SELECT * FROM {kind.TABLE} WHERE {condition or '1 = 1'}"  # noqa: S608
-        if order:
-            sql += " ORDER BY " + ", ".join(
-                f"{name[1:]} DESC" if name.startswith("-") else name for name in order.split()
-            )
-        if limit is not None:
-            sql += f" LIMIT {int(limit)}"
-        return [_decode(row, kind) for row in self._db.execute(sql, given)]
+        """Rows whose columns equal `where` (None: NULL, a tuple: one of its values), by `order` (`-`: descending).
+
+        NULL comes before every value, and after it in descending order.
+        """
+        shape, given = _split(TABLES[kind], where)
+        statement = _select(TABLES[kind], shape, order, "", limit is not None)
+        return [kind(*row) for row in self._read(statement, given | {"limit": limit})]
 
     def first(self, kind: type[R], *, order: str = "", **where: Any) -> R | None:
         found = self.find(kind, order=order, limit=1, **where)
@@ -116,86 +194,138 @@ class Store:
 
     def since(self, kind: type[R], column: str, after: float, /, *, limit: int, **where: Any) -> list[R]:
         """Rows with `column` above `after`, in its order."""
-        condition, given = _where(where, kind)
-        given["after"] = after
-        sql = f"SELECT * FROM {kind.TABLE} WHERE {condition} AND {column} > :after ORDER BY {column} LIMIT {limit}"  # noqa: S608
-        return [_decode(row, kind) for row in self._db.execute(sql, given)]
+        shape, given = _split(TABLES[kind], where)
+        statement = _select(TABLES[kind], shape, column, column, True)
+        return [kind(*row) for row in self._read(statement, given | {"after": after, "limit": limit})]
 
     def highest(self, kind: type[Row], column: str, **where: Any) -> int:
         """The largest value of `column`, 0 when there is none."""
-        condition, given = _where(where, kind)
-        sql = f"SELECT MAX({column}) FROM {kind.TABLE} WHERE {condition}"  # noqa: S608
-        return int(self._db.execute(sql, given).fetchone()[0] or 0)
+        shape, given = _split(TABLES[kind], where)
+        [row] = self._read(_highest(TABLES[kind], column, shape), given)
+        return int(row[0] or 0)
 
     def remove(self, kind: type[Row], **where: Any) -> None:
-        condition, given = _where(where, kind)
-        self._db.execute(f"DELETE FROM {kind.TABLE} WHERE {condition}", given)  # noqa: S608
+        shape, given = _split(TABLES[kind], where)
+        self._write(_delete(TABLES[kind], shape), given)
 
 
-def _described(kind: type[Row]) -> tuple[tuple[str, ...], dict[str, str]]:
-    fields = dataclasses.fields(kind)
-    special = {item.name: "json" for item in fields if item.metadata.get("json")}
-    special |= {item.name: "bool" for item in fields if item.type == "bool"}
-    return tuple(item.name for item in fields), special
+# Statements, each built once for its shape.
 
 
-_COLUMNS = {kind.TABLE: _described(kind) for kind in ROWS}
-"""By table: names of the columns, and those of a special kind: json or bool."""
+@lru_cache(1024)
+def _select(table: Table, shape: Shape, order: str, above: str, limited: bool) -> Select[Any]:
+    statement = select(table).where(*_conditions(table, shape))
+    if above:
+        statement = statement.where(table.c[above] > bindparam("after", type_=table.c[above].type))
+    for name in order.split():
+        column = table.c[name.removeprefix("-")]
+        wanted: ColumnElement[Any] = column.desc() if name.startswith("-") else column.asc()
+        if column.nullable:  # or the two databases differ
+            wanted = wanted.nulls_last() if name.startswith("-") else wanted.nulls_first()
+        statement = statement.order_by(wanted)
+    return statement.limit(bindparam("limit")) if limited else statement
 
 
-def _columns(kind: type[Row]) -> tuple[tuple[str, ...], dict[str, str]]:
-    return _COLUMNS[kind.TABLE]
+@lru_cache(1024)
+def _highest(table: Table, column: str, shape: Shape) -> Select[Any]:
+    return select(func.max(table.c[column])).where(*_conditions(table, shape))
 
 
-def _encode(values: Mapping[str, Any], kind: type[Row]) -> dict[str, Any]:
-    names, special = _columns(kind)
-    unknown = set(values) - set(names)
+@lru_cache(64)
+def _insert(table: Table, dialect: str) -> Insert:
+    insert: Any = import_module(f"sqlalchemy.dialects.{dialect}").insert  # only the one is loaded
+    values = {column.name: bindparam(column.name, type_=column.type) for column in table.c}
+    made = insert(table).values(values).on_conflict_do_nothing(index_elements=list(table.primary_key))
+    return cast(Insert, made)
+
+
+@lru_cache(1024)
+def _update(table: Table, shape: Shape, names: tuple[str, ...]) -> Update:
+    values = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names}
+    return update(table).where(*_conditions(table, shape)).values(values)
+
+
+@lru_cache(256)
+def _delete(table: Table, shape: Shape) -> Delete:
+    return delete(table).where(*_conditions(table, shape))
+
+
+def _conditions(table: Table, shape: Shape) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    for name, form in shape:
+        column = table.c[name]
+        if form == "null":
+            found.append(column.is_(None))
+        elif form == "never":
+            found.append(false())
+        elif form == "in":
+            found.append(column.in_(bindparam(f"is_{name}", type_=column.type, expanding=True)))
+        else:
+            found.append(column == bindparam(f"is_{name}", type_=column.type))
+    return found
+
+
+def _split(table: Table, where: Mapping[str, Any]) -> tuple[Shape, dict[str, Any]]:
+    """A condition's shape, and its values by parameter. Raises KeyError for what is no column."""
+    unknown = where.keys() - table.c.keys()
     if unknown:
-        raise KeyError(f"{kind.__name__} has no {sorted(unknown)}")
-    return {
-        name: json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        if special.get(name) == "json" and value is not None
-        else value
-        for name, value in values.items()
-    }
-
-
-def _decode(row: sqlite3.Row, kind: type[R]) -> R:
-    names, special = _columns(kind)
-    values = {name: row[name] for name in names}
-    for name, form in special.items():
-        if form == "bool":
-            values[name] = bool(values[name])
-        elif values[name] is not None:
-            values[name] = json.loads(values[name])
-    return kind(**values)
-
-
-def _where(where: Mapping[str, Any], kind: type[Row]) -> tuple[str, dict[str, Any]]:
-    parts: list[str] = []
+        raise KeyError(f"{table.name} has no {sorted(unknown)}")
+    shape: list[tuple[str, str]] = []
     given: dict[str, Any] = {}
     for name, value in where.items():
         if value is None:
-            parts.append(f"{name} IS NULL")
+            shape.append((name, "null"))
         elif isinstance(value, tuple):
-            keys = [f"is_{name}_{number}" for number in range(len(value))]
-            parts.append(f"{name} IN ({', '.join(':' + key for key in keys)})" if keys else "1 = 0")
-            given |= dict(zip(keys, value, strict=True))
+            shape.append((name, "in" if value else "never"))
+            if value:
+                given[f"is_{name}"] = list(value)
         else:
-            parts.append(f"{name} = :is_{name}")
-            given |= {f"is_{key}": item for key, item in _encode({name: value}, kind).items()}
-    return " AND ".join(parts), given
+            shape.append((name, "is"))
+            given[f"is_{name}"] = value
+    return tuple(shape), given
 
 
-def _unusable(path: Path, error: sqlite3.Error) -> Problem:
-    if "disk is full" in str(error):
+# Opening.
+
+
+def _url(where: Path | str) -> URL:
+    """Where the store is, for SQLAlchemy. A file is made with mode 0600 before anybody writes into it."""
+    if isinstance(where, str):
+        return make_url(where).set(drivername="postgresql+psycopg")
+    if not where.exists():
+        os.close(os.open(where, os.O_CREAT | os.O_WRONLY, 0o600))
+    return URL.create("sqlite", database=str(where))
+
+
+def _prepare(connection: sqlite3.Connection, _: object) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA busy_timeout=5000")
+
+
+def is_full(error: BaseException) -> bool:
+    """Does the database say that its disk is full?"""
+    said = str(error.orig).lower() if isinstance(error, Broken) else ""
+    return "disk is full" in said or "no space left on device" in said
+
+
+def _unusable(where: Path | str, error: Exception) -> Problem:
+    if isinstance(where, str):
+        shown = make_url(where).render_as_string(hide_password=True)
+        why = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+        hint = "see that PostgreSQL runs there and lets this user in; its driver comes with `skywright[postgres]`"
+        return Problem(
+            "control/store-unusable", f"the control store {shown} cannot be used: {why}", hint=hint
+        )
+    if is_full(error):
         return Problem(
             "machine/disk-full",
-            f"there is no space left for the control store {path}",
+            f"there is no space left for the control store {where}",
             hint="free some space there, then run the command again",
         )
+    why = str(getattr(error, "orig", None) or error)
     return Problem(
         "control/store-unusable",
-        f"the control store {path} cannot be used: {error}",
+        f"the control store {where} cannot be used: {why}",
         hint="free disk space, or move the file away to begin with an empty store (then run `skywright orphans`)",
     )

@@ -34,7 +34,7 @@ class Fuse:
         if self.count == self.at and not self.after:
             raise Killed
         yield
-        if self.count == self.at and self.after and store._depth == 0:
+        if self.count == self.at and self.after and store._held.depth == 0:
             raise Killed
 
 
@@ -134,7 +134,7 @@ class Life:
 
     def open(self) -> Control:
         control = Control(self.home, self.operations, lambda _: self.cloud, FakeClock())  # type: ignore[arg-type, return-value]
-        control.store._db.execute("PRAGMA synchronous=OFF")
+        control.store._connection.exec_driver_sql("PRAGMA synchronous=OFF")
         return control
 
     async def live(self) -> None:
