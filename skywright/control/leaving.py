@@ -19,8 +19,8 @@ from stacks.operate import Kind
 AGAIN_S = 60.0
 """A removal that nobody asked for (autostop) and that was refused is tried again after so long."""
 
-RELEASED = "its deployment was released"
-"""Why such a node is nobody's here, though it lives."""
+RELEASED = "released"
+"""The stage of what is gone for us and lives on as somebody else's."""
 
 Result = dict[str, Any]
 
@@ -143,7 +143,7 @@ def ended(control: Control, deployment: Deployment, operation: Operation, result
 def released(control: Control, deployment: Deployment) -> None:
     """All of it exists, and is somebody else's from now on."""
     told = f"released: stack {deployment.spec['stack']} stays as it is"
-    gone(control, deployment, RELEASED, told)
+    gone(control, deployment, "its deployment was released", told, stage=RELEASED)
 
 
 def _say_left(control: Control, deployment: Deployment, left: dict[str, Any] | None) -> None:
@@ -159,13 +159,14 @@ def gone(
     deployment: Deployment,
     reason: str = "its deployment was removed",
     told: str = "removed",
+    stage: str = "gone",
 ) -> None:
     """Nothing of it exists any more, or nothing that is ours."""
     now = control.clock.now()
     for node in control.store.find(Node, uid=deployment.uid, revoked=None):
         fence(control, deployment, node, reason, state="gone")
     kept = _kept(control, deployment)
-    control.store.change(deployment, ended=now, stage="gone", problem=None, blocked=None, kept=kept)
+    control.store.change(deployment, ended=now, stage=stage, problem=None, blocked=None, kept=kept)
     text = f"{deployment.name} {told} · ${spent(control, deployment):.2f}"
     if kept:
         text += (

@@ -12,6 +12,7 @@ from compiler.problem import Problems
 from skywright.control import clouds, operations, survey
 from skywright.control.clouds import Place
 from skywright.control.context import Control
+from skywright.control.leaving import RELEASED
 from skywright.control.rows import Deployment, Node
 from stacks.cloud import ANYWHERE, NodeFacts
 
@@ -61,6 +62,7 @@ async def _nodes(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     rows = {(row.project, row.name): row for row in control.store.find(Deployment, ended=None)}
     past = {(row.project, row.name) for row in control.store.find(Deployment)}
+    released = _released(control)
     found: list[dict[str, Any]] = []
     unasked: list[dict[str, Any]] = []
     for where in _places(control, env):
@@ -68,6 +70,8 @@ async def _nodes(
             facts: tuple[NodeFacts, ...] = await clouds.ask(control, where, "inventory", None)
             for one in facts:
                 if any(one.node == other["node"] for other in found):
+                    continue
+                if (one.project, one.deployment) in released:
                     continue
                 why = _why(control, rows.get((one.project, one.deployment)), one.node)
                 if why is None:
@@ -89,7 +93,15 @@ def _stacks(control: Control) -> list[Deployment]:
     found: dict[Any, Deployment] = {}
     for row in [*living, *past[:PAST]]:
         found.setdefault((row.project, row.spec.get("stack")), row)
-    return list(found.values())
+    return [row for row in found.values() if row.stage != RELEASED]
+
+
+def _released(control: Control) -> set[tuple[str, str]]:
+    """Projects and names of deployments that are somebody else's now: the newest of that name was released."""
+    found: dict[tuple[str, str], Deployment] = {}
+    for row in control.store.find(Deployment, order="created"):
+        found[row.project, row.name] = row
+    return {name for name, row in found.items() if row.stage == RELEASED}
 
 
 async def _of_stack(

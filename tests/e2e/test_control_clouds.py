@@ -231,3 +231,18 @@ def test_secrets_that_cannot_be_written_hold_up_their_run(
     client.login("hello", NEW)
     until(lambda: client.runs("hello")[0]["ended"], "the run ends")
     assert house.cloud.secrets == [("hello-local", {"TOKEN": "one"})]
+
+
+def test_what_was_released_is_nobodys_orphan(house: House) -> None:
+    """Nodes, also such as others made since in that stack, and all that is beside them."""
+    client = house.open()
+    client.launch(order(keep=True, env=OLD))
+    until(lambda: client.runs("hello")[0]["ended"], "it ends")
+    stack = client.deployment("hello")["spec"]["stack"]
+    client.release("hello")
+    before = house.cloud.of("hello")
+    house.cloud.things = {stack: ["role", "bucket"]}
+    told = client.orphans(delete=True, env=OLD)
+    assert told == {"orphans": [], "things": [], "lost": [], "unasked": []}
+    assert (house.cloud.of("hello"), house.cloud.things) == (before, {stack: ["role", "bucket"]})
+    assert before != {}
