@@ -348,7 +348,10 @@ def previews(_bench: Bench) -> dict[str, tuple[float, str]]:
 def state(_bench: Bench) -> dict[str, tuple[float, str]]:
     found = json_of("state_figures.py")
     return {
-        "drift of 20 stacks": (found["drift_s"], "two at a time; moto behind a stand-in for the provider"),
+        "drift of 20 stacks": (
+            found["drift_s"],
+            f"two at a time, {found['drift_cpu_s']:.0f} s of CPU; moto behind a stand-in for the provider",
+        ),
         "lock of a killed owner taken over": (
             found["takeover_s"],
             "killed on another machine in the middle of an `up`; to the end of the `up` that takes over",
