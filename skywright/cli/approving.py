@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compiler.problem import Exit, Problem, Problems
-from skywright.cli import reviewing, screen
+from skywright.cli import reviewing, screen, settings
 from skywright.cli.arguments import Values
 from skywright.cli.taskfile import Entry, is_file, read_entry
 
@@ -50,6 +50,8 @@ def apply(values: Values) -> int:
 
     path = Path(values.given["approved"]).expanduser()
     approved = approval.read(_content(path), str(path))
+    if named := approved["tasks"][0]["spec"].get("owner"):
+        os.environ[settings.OWNER] = named  # whose nodes they are was approved, whoever applies it
     found = _meant(values, approved, path)
     asked, report = _previewed(values, found, apply=True)
     _refuse_failed(report)

@@ -27,8 +27,13 @@ DEFAULT_PROJECT = "skywright"
 _PROJECT = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?\Z")
 
 
+OWNER = "SKYWRIGHT_OWNER"
+
+
 def owner() -> str:
-    """The login name."""
+    """SKYWRIGHT_OWNER, else the login name: whose nodes they are."""
+    if named := os.environ.get(OWNER):
+        return named
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from compiler import lower
 from compiler.problem import Exit, Problems
-from skywright.cli import approving, launch, preview, reviewing
+from skywright.cli import approving, launch, preview, reviewing, settings
 from skywright.cli.arguments import Values, parse
 from skywright.cli.verbs import find
 from skywright.review import approval, tree
@@ -79,6 +80,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     folder.mkdir()
     made = World(folder)
     monkeypatch.chdir(folder)
+    monkeypatch.setenv("SKYWRIGHT_OWNER", "ann")
     monkeypatch.setattr(launch, "ready_engine", lambda quiet: None)
     monkeypatch.setattr(launch, "never_used", lambda: True)
     monkeypatch.setattr(tree, "own", lambda: "1" * 64)
@@ -110,6 +112,17 @@ def test_what_did_not_move_is_applied_without_a_question(world: World) -> None:
     assert launch.run(values("up", "train.yaml", "--approved", "train.approval.json", "-d")) == 0
     for text in (b"secret-value", b"visible-value", str(world.folder).encode()):
         assert text not in first
+
+
+def test_whose_nodes_they_are_is_approved_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One previews at a desk, a job of a code host applies."""
+    monkeypatch.setattr(
+        lower, "OF_THE_USERS", "none: as if this machine were a cloud, whose nodes have an owner"
+    )
+    assert '"owner": "ann"' in world.approve().read_text()
+    monkeypatch.setenv("SKYWRIGHT_OWNER", "runner")
+    assert world.up() == 0
+    assert settings.owner() == "ann"
 
 
 def change(name: str, old: str, new: str) -> Callable[[World, pytest.MonkeyPatch], None]:
