@@ -81,11 +81,11 @@ def traces(spec: StackSpec | Foundation) -> Traces:
 
 
 def stop(nodes: tuple[str, ...], scope: Scope = ANYWHERE) -> None:
-    raise _cannot()
+    raise Problems(Problem("cloud/cannot-stop", "boats do not stop", hint="`invoke down` removes them"))
 
 
 def start(nodes: tuple[str, ...], scope: Scope = ANYWHERE) -> None:
-    raise _cannot()
+    stop(nodes, scope)
 
 
 def verify(node: str, proof: str, scope: Scope = ANYWHERE) -> bool:
