@@ -18,6 +18,10 @@ PROJECT = (
             Flag("soak", "also the tests that repeat many times"),
             Flag("keyword", "only tests that match", "k", Kind.TEXT, value="EXPRESSION"),
             Flag("fast", "no engine, no checks: pytest's rings that need nothing"),
+            Flag("faults", "only the fault suite, and its table (docs/reliability.md)"),
+            Flag("times", "faults: so many times in a row", kind=Kind.WHOLE, value="N"),
+            Flag("write", "faults: put the table into its document"),
+            Flag("json", "faults: print the table as data"),
         ),
     ),
     Verb(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.faults import plugin
+
 if TYPE_CHECKING:
     from tests.components.cluster import Cluster
 
@@ -31,6 +33,11 @@ def need(there: object, what: str) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="also run the tests that repeat many times")
+    plugin.options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(plugin.Faults(config), "faults")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -14,6 +14,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from tests.faults.plugin import hit
+
 COUNT = """
 echo started >> ~/starts
 while [ ! -e ~/go ]; do echo "line $((++n)) of a job that goes on while its agent is killed"; sleep 0.005; done
@@ -22,6 +24,7 @@ exit 5
 """
 
 
+@pytest.mark.fault("agent killed")
 @pytest.mark.carried(reached=True)
 def test_the_agent_is_killed_ten_times(control, node, kit):
     control.want(kit.order(COUNT))
@@ -31,6 +34,7 @@ def test_the_agent_is_killed_ten_times(control, node, kit):
         seen = len(control.log())
         kit.until(lambda seen=seen: len(control.log()) > seen)
         node.kill()
+        hit()
         node.start()
         assert node.claim() == shim
     (node.home / "go").touch()
@@ -42,6 +46,7 @@ def test_the_agent_is_killed_ten_times(control, node, kit):
     assert (node.home / "starts").read_text() == "started\n"
 
 
+@pytest.mark.fault("agent killed")
 @pytest.mark.parametrize("delay", [0.0, 0.02, 0.05, 0.08, 0.12])
 def test_an_agent_killed_while_it_starts_a_job_starts_it_once(control, node, kit, delay):
     control.want(kit.order("echo started >> ~/starts", setup="echo set >> ~/starts"))
@@ -54,6 +59,7 @@ def test_an_agent_killed_while_it_starts_a_job_starts_it_once(control, node, kit
     assert (node.home / "starts").read_text() == "set\nstarted\n"
 
 
+@pytest.mark.fault("agent killed")
 @pytest.mark.carried
 def test_a_job_that_ends_while_no_agent_runs(control, node, kit):
     control.want(kit.order("while [ ! -e ~/go ]; do sleep 0.02; done; echo over; exit 4"))
@@ -68,6 +74,7 @@ def test_a_job_that_ends_while_no_agent_runs(control, node, kit):
     assert control.whole_log() == b"over\n"
 
 
+@pytest.mark.fault("agent killed")
 def test_sigterm_to_the_agent_leaves_the_job(control, node, kit):
     control.want(kit.order("while [ ! -e ~/go ]; do sleep 0.02; done"))
     node.start()
@@ -80,6 +87,7 @@ def test_sigterm_to_the_agent_leaves_the_job(control, node, kit):
     assert control.ended()["phase"] == "succeeded"
 
 
+@pytest.mark.fault("shim killed")
 def test_a_killed_shim_fails_the_run(control, node, kit):
     control.want(kit.order("setsid sleep 600 & echo here; sleep 600"))
     node.start()
@@ -94,6 +102,7 @@ def test_a_killed_shim_fails_the_run(control, node, kit):
     assert node.groups() == []
 
 
+@pytest.mark.fault("shim killed")
 def test_a_lost_record_is_unknown_and_never_run_again(control, node, kit):
     control.want(kit.order("echo started >> ~/starts; sleep 600"))
     node.start()
@@ -107,6 +116,7 @@ def test_a_lost_record_is_unknown_and_never_run_again(control, node, kit):
     assert (node.home / "starts").read_text() == "started\n"
 
 
+@pytest.mark.fault("reboot")
 def test_a_reboot_is_unknown(control, node, kit):
     control.want(kit.order("sleep 600"))
     node.start()
@@ -142,6 +152,7 @@ echo must not come"""
     assert control.whole_log() == b"up\nsaved\n"
 
 
+@pytest.mark.fault("processes left behind")
 def test_cancel_of_a_job_that_does_not_listen(control, node, kit):
     run = kit.order(
         "trap '' TERM; (trap '' TERM; sleep 600) & echo up; while true; do sleep 1; done", grace_s=0.2
@@ -166,6 +177,7 @@ def test_a_newer_attempt_takes_over(control, node, kit):
     assert control.whole_log(attempt=2) == b"two\n"
 
 
+@pytest.mark.fault("repeated and reordered messages")
 def test_replayed_wishes_start_nothing_twice(control, node, kit):
     control.replay = True
     control.want(kit.order("echo started >> ~/starts; sleep 0.5"))
@@ -177,6 +189,7 @@ def test_replayed_wishes_start_nothing_twice(control, node, kit):
     assert control.phases() == ["ready", "running", "succeeded"]
 
 
+@pytest.mark.fault("refused calls")
 @pytest.mark.carried
 def test_control_comes_back_on_another_port(control, node, kit):
     control.want(kit.order("for n in $(seq 200); do echo $n; sleep 0.01; done"))
@@ -190,6 +203,7 @@ def test_control_comes_back_on_another_port(control, node, kit):
     assert len(control.joins) == 2
 
 
+@pytest.mark.fault("refused calls")
 def test_refusals_and_dropped_calls_are_repeated(control, node, kit):
     control.refuse = [
         ("/join", 503, {"Retry-After": "1"}),
@@ -206,6 +220,7 @@ def test_refusals_and_dropped_calls_are_repeated(control, node, kit):
     assert control.refuse == []
 
 
+@pytest.mark.fault("refused calls")
 @pytest.mark.carried
 def test_a_gap_is_gone_back_to(control, node, kit):
     control.want(kit.order("echo one; while [ ! -e ~/go ]; do sleep 0.02; done; echo two"))
@@ -240,6 +255,7 @@ def test_drain_stops_the_job_and_says_so(control, node, kit):
     assert b"saved\n" in control.whole_log()
 
 
+@pytest.mark.fault("control asleep")
 @pytest.mark.carried(reached=True)
 def test_the_dead_man(control, node, kit):
     control.want(kit.order("trap 'touch ~/saved; exit 0' TERM; echo up; while true; do sleep 0.05; done"))
@@ -308,6 +324,7 @@ def metadata():
     made.server.server_close()
 
 
+@pytest.mark.fault("spot notice")
 @pytest.mark.carried
 def test_a_notice_gives_the_job_its_time(control, node, kit, metadata):
     script = 'trap "echo saved \\$(cat \\$SKYWRIGHT_NOTICE)s; exit 0" TERM; echo up; while true; do sleep 0.05; done'
@@ -325,6 +342,7 @@ def test_a_notice_gives_the_job_its_time(control, node, kit, metadata):
     assert 20 <= int(re.search(rb"saved (\d+)s", control.whole_log())[1]) <= 28
 
 
+@pytest.mark.fault("spot notice")
 def test_a_job_that_ignores_the_notice_is_killed_in_time(control, node, kit, metadata):
     control.want(kit.order("trap '' TERM; echo up; while true; do sleep 0.05; done"))
     node.start(probe=metadata.probe)
@@ -335,6 +353,7 @@ def test_a_job_that_ignores_the_notice_is_killed_in_time(control, node, kit, met
     kit.until(lambda: control.kinds("drained"))
 
 
+@pytest.mark.fault("processes left behind")
 def test_a_part_is_not_stopped_by_a_process_that_keeps_the_pipe(control, node, kit):
     control.want(kit.order("(sleep 600; echo never) & disown; echo done"))
     node.start()
@@ -342,6 +361,7 @@ def test_a_part_is_not_stopped_by_a_process_that_keeps_the_pipe(control, node, k
     assert control.whole_log() == b"done\n"
 
 
+@pytest.mark.fault("processes left behind")
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs to hide the control groups")
 def test_without_control_groups_the_process_tree_is_killed(control, node, kit, monkeypatch):
     node.prefix = ["unshare", "-m", "sh", "-c", 'umount -l /sys/fs/cgroup 2>/dev/null; exec "$@"', "sh"]
@@ -366,6 +386,7 @@ def on_a_small_disk(node, tmp_path, size: str) -> None:
 needs_a_small_disk = pytest.mark.skipif(os.geteuid() != 0, reason="needs to mount a small disk")
 
 
+@pytest.mark.fault("disk full")
 @needs_a_small_disk
 def test_a_full_disk_waits_for_control_to_take_what_there_is(control, node, kit, tmp_path):
     """Control answers, if late: the job is held up, and not a byte is lost."""
@@ -380,6 +401,7 @@ def test_a_full_disk_waits_for_control_to_take_what_there_is(control, node, kit,
     assert control.whole_log() == expected.encode()
 
 
+@pytest.mark.fault("disk full")
 @needs_a_small_disk
 def test_a_full_disk_without_control_costs_log_bytes_and_says_how_many(control, node, kit, tmp_path):
     """Nobody takes the log: the job goes on all the same, and every byte is in the log or in the count."""
@@ -397,6 +419,7 @@ def test_a_full_disk_without_control_costs_log_bytes_and_says_how_many(control, 
     assert last["exit_code"] == 3
 
 
+@pytest.mark.fault("disk full")
 @needs_a_small_disk
 def test_a_job_told_to_end_is_not_held_up_by_a_full_disk(control, node, kit, tmp_path):
     on_a_small_disk(node, tmp_path, "2m")
@@ -412,6 +435,7 @@ def test_a_job_told_to_end_is_not_held_up_by_a_full_disk(control, node, kit, tmp
     assert last["dropped_bytes"] > 0
 
 
+@pytest.mark.fault("refused calls")
 def test_nonsense_from_control_is_survived(control, node, kit):
     control.want({"id": 1}, check=False)
     node.start()

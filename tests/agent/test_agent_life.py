@@ -171,6 +171,7 @@ def test_a_failing_setup_is_named_and_run_is_not_begun(control, node, kit):
     assert control.whole_log(phase="setup") == b"why\n"
 
 
+@pytest.mark.fault("out of memory")
 def test_out_of_memory_is_told_apart(control, node, kit):
     if not os.path.exists("/sys/fs/cgroup/memory/memory.limit_in_bytes") and not os.path.exists(
         "/sys/fs/cgroup/memory.max"
@@ -185,6 +186,7 @@ def test_out_of_memory_is_told_apart(control, node, kit):
     assert node.groups() == []
 
 
+@pytest.mark.fault("oversized environment")
 def test_an_environment_no_program_can_be_given_fails_clearly(control, node, kit):
     control.want(kit.order("true", envs={"BIG": "x" * 200_000}))
     node.start()
@@ -229,6 +231,7 @@ def _special(name: str, kind: bytes, link: str = "") -> tarfile.TarInfo:
     return info
 
 
+@pytest.mark.fault("hostile task file")
 @pytest.mark.parametrize(
     "entries",
     [
@@ -249,6 +252,7 @@ def test_archives_that_reach_outside_are_refused(control, node, kit, entries):
     assert not list(node.folder.rglob("out"))
 
 
+@pytest.mark.fault("hostile task file")
 def test_nothing_is_written_through_a_link(control, node, kit):
     outside = node.folder / "outside"
     outside.mkdir()
@@ -314,6 +318,7 @@ out.write(snow[:1]); out.flush(); out.write(snow[1:] + b"\nno newline at the end
 """
 
 
+@pytest.mark.fault("log flood")
 @pytest.mark.carried(reached=True)
 def test_log_bytes_are_the_jobs_bytes(control, node, kit):
     control.want(kit.order(f"cat > t.py <<'E'\n{TORTURE}\nE\npython3 t.py"))
@@ -323,6 +328,7 @@ def test_log_bytes_are_the_jobs_bytes(control, node, kit):
     assert control.whole_log() == expected
 
 
+@pytest.mark.fault("log flood")
 @pytest.mark.carried("http", "s3")
 def test_a_flood_arrives_whole_and_is_freed(control, node, kit):
     control.want(kit.order("seq 1 7000000"))
@@ -336,6 +342,7 @@ def test_a_flood_arrives_whole_and_is_freed(control, node, kit):
     assert kept <= 8 << 20
 
 
+@pytest.mark.fault("processes left behind")
 def test_what_a_job_leaves_behind_is_killed(control, node, kit):
     control.want(kit.order(kit.DAEMON))
     node.start()

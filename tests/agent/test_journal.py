@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 from runtime.journal import COMPACT, Journal
+from tests.faults.plugin import hit
 
 
 def write(path) -> list[int]:
@@ -18,12 +21,14 @@ def write(path) -> list[int]:
     return sizes
 
 
+@pytest.mark.fault("agent killed")
 def test_a_crash_at_every_byte_loses_only_what_was_being_written(tmp_path):
     path = tmp_path / "journal"
     sizes = write(path)
     whole = path.read_bytes()
     for length in range(len(whole) + 1):
         path.write_bytes(whole[:length])
+        hit()
         journal = Journal(str(path))
         kept = sum(size <= length for size in sizes[1:])
         assert journal.state == ({"n": kept} if kept else None)
@@ -63,6 +68,7 @@ def test_acknowledged_events_go_and_numbers_do_not_come_back(tmp_path):
     again.close()
 
 
+@pytest.mark.fault("disk full")
 def test_a_disk_that_refuses_costs_nothing_once_it_takes_again(tmp_path, monkeypatch):
     path = tmp_path / "journal"
     journal = Journal(str(path))

@@ -18,6 +18,7 @@ from skywright.control import pace
 from skywright.control.mailbox import Log, Mailbox
 from skywright.control.pace import Pace
 from stacks.objects import Found
+from tests.faults.plugin import hit
 
 EAGER = Pace(beat_s=1, poll_s=1, segment_s=1, look_s=1)
 TEXT = bytes(range(256)) * 40
@@ -222,6 +223,8 @@ def story(kill_at: tuple[str, int, str] | None, monkeypatch: pytest.MonkeyPatch)
     return bucket.calls
 
 
+@pytest.mark.fault("control killed")
+@pytest.mark.fault("agent killed")
 def test_a_kill_at_any_call_of_either_side_loses_and_doubles_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = story(None, monkeypatch)
     assert min(calls.values()) > 30
@@ -231,6 +234,7 @@ def test_a_kill_at_any_call_of_either_side_loses_and_doubles_nothing(monkeypatch
             for when in ("before", "after"):
                 story((side, number, when), monkeypatch)
                 points += 1
+                hit(row="agent killed" if side == "node" else "control killed")
     print(f"{points} points of {sum(calls.values())} calls")
 
 

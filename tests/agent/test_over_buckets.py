@@ -12,6 +12,7 @@ BUCKETS = ("s3", "gcs", "azblob")
 LINES = "".join(f"{n}\n" for n in range(1, 1001)).encode()
 
 
+@pytest.mark.fault("refused calls")
 @pytest.mark.carried(*BUCKETS)
 def test_refused_dropped_and_unanswered_requests_are_repeated(control, node, kit):
     control.refuse += [
@@ -44,6 +45,7 @@ def test_nothing_of_a_run_stays_in_the_bucket(control, node, kit):
     kit.until(lambda: control.carrying.left() == left)
 
 
+@pytest.mark.fault("clock jump")
 @pytest.mark.carried("s3")
 def test_the_clock_that_counts_is_the_stores(control, node, kit):
     """The node's clock is two hours late: signatures are judged by another one, and ages too."""
@@ -61,6 +63,7 @@ def polls(control) -> int:
     return sum(n for name, n in control.carrying.relay.counts.items() if name.endswith("desired"))
 
 
+@pytest.mark.fault("refused calls")
 @pytest.mark.carried("s3", "gcs")
 def test_nonsense_in_the_document_is_survived(control, node, kit):
     control.want(kit.order("echo one; while [ ! -e ~/go ]; do sleep 0.02; done; echo two"))
@@ -77,6 +80,7 @@ def test_nonsense_in_the_document_is_survived(control, node, kit):
     assert control.whole_log() == b"one\ntwo\n"
 
 
+@pytest.mark.fault("repeated and reordered messages")
 @pytest.mark.carried("s3")
 def test_an_old_document_changes_nothing(control, node, kit):
     control.want(kit.order("echo old; sleep 600"))
@@ -95,6 +99,7 @@ def test_an_old_document_changes_nothing(control, node, kit):
     assert control.phases(run=1)[-1] == "cancelled"
 
 
+@pytest.mark.fault("partition")
 @pytest.mark.carried("s3")
 def test_a_node_cut_off_goes_on_and_catches_up(control, node, kit):
     control.want(kit.order("echo up; while [ ! -e ~/go ]; do sleep 0.02; done; seq 1000"))

@@ -87,6 +87,7 @@ def running(sky, attempt: int) -> bool:
     return bool(run and run["status"] == "RUNNING" and run["attempt"] == attempt)
 
 
+@pytest.mark.fault("node lost")
 def test_nodes_boot_are_lost_and_come_back(sky, metal: Metal) -> None:
     (sky.folder / "code").mkdir()
     (sky.folder / "code" / "word").write_text("apples\n")

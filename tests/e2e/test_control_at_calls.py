@@ -19,6 +19,8 @@ from tests.e2e.conftest import Sky
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 from killpoints import NEVER, Killer, Point
 
+from tests.faults.plugin import hit
+
 pytestmark = pytest.mark.engine
 
 TASK = b"name: pair\nnum_nodes: 2\nresources: {infra: local, use_spot: true}\nrun: echo done $SKYPILOT_NODE_RANK\n"
@@ -69,6 +71,7 @@ def life(sky: Sky, name: str, point: Point, kind: str) -> list[str]:
     return killer.calls()
 
 
+@pytest.mark.fault("control killed")
 @pytest.mark.parametrize("targets", HIT, ids="+".join)
 def test_control_killed_at_a_create(house: Sky, targets: tuple[str, ...]) -> None:
     calls = life(house, "counted", NEVER, "up")
@@ -76,15 +79,14 @@ def test_control_killed_at_a_create(house: Sky, targets: tuple[str, ...]) -> Non
     life(house, "struck", Point(number, "before", targets), "down")
 
 
+@pytest.mark.fault("control killed")
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 def test_control_killed_around_every_call(house: Sky) -> None:
     calls = life(house, "counted", NEVER, "up")
     house.run("down", "-y", "counted")
-    hit = 0
     for number in range(1, len(calls) + 1):
         for when in ("before", "after"):
             for targets in HIT:
                 life(house, f"p{number}-{when}-{len(targets)}", Point(number, when, targets), "down")
-                hit += 1
-    print(f"\n{len(calls)} calls ({', '.join(calls)}), control killed at {hit} points")
+                hit()

@@ -42,6 +42,7 @@ def told(client: Client, kind: str) -> list[str]:
     return [event["text"] for event in client.follow("hello", 0, 0)["events"] if event["kind"] == kind]
 
 
+@pytest.mark.fault("no capacity")
 def test_three_places_refuse_and_the_fourth_has_room(house: House) -> None:
     house.operations.full = {"us-a": 2, "us-b": 0, "eu-a": 1}
     client = house.open()
@@ -73,6 +74,7 @@ def test_three_places_refuse_and_the_fourth_has_room(house: House) -> None:
     assert house.cloud.nodes == {}
 
 
+@pytest.mark.fault("no capacity")
 def test_outside_of_the_envelope_it_stops_and_says_what_it_needs(house: House) -> None:
     house.operations.full = {"us-a": 1, "eu-a": 1}
     beyond = {"count": 7, "where": "local ap-a", "market": "spot", "hourly": 12.5, "infra": "local/ap/ap-a"}
@@ -125,6 +127,7 @@ def test_retry_until_up_goes_round(house: House) -> None:
     assert asked(house)[3:] == ["up us-a"]
 
 
+@pytest.mark.fault("no capacity")
 def test_a_gang_moves_to_another_region_when_its_own_has_nothing_left(house: House) -> None:
     attempts: list[tuple[str, int]] = []
 
@@ -174,6 +177,7 @@ def test_a_single_node_that_is_lost_goes_where_there_is_room(house: House) -> No
     assert [facts.region for facts in house.cloud.nodes.values()] == ["us"]
 
 
+@pytest.mark.fault("no capacity")
 def test_nodes_without_a_run_wait_for_room_where_they_are(house: House) -> None:
     client = house.open()
     client.launch(order(zones=("us-a", "eu-a"), keep=True))
@@ -189,6 +193,7 @@ def test_nodes_without_a_run_wait_for_room_where_they_are(house: House) -> None:
     assert not any(one.endswith("eu-a") for one in asked(house))
 
 
+@pytest.mark.fault("no capacity")
 def test_down_in_the_middle_leaves_nothing_in_either_place(house: House) -> None:
     house.scripts = {rank: (lambda _: None) for rank in range(2)}
     client = house.open()

@@ -118,6 +118,7 @@ def test_joining_needs_the_proof(house: House, client: Client) -> None:
     assert sync(agent)[0] == 200
 
 
+@pytest.mark.fault("partition")
 def test_a_fenced_node_is_told_to_stop_for_ever(house: House, client: Client) -> None:
     agent = running(house, client)
     agent.fall_silent()
@@ -134,6 +135,7 @@ def test_a_fenced_node_is_told_to_stop_for_ever(house: House, client: Client) ->
             agent.call(method, path, b"{}", token=token)
 
 
+@pytest.mark.fault("repeated and reordered messages")
 def test_events_count_once_however_often_they_are_said(house: House, client: Client) -> None:
     agent = running(house, client)
     before = client.follow("hello", 0, 0)["next"]
@@ -148,6 +150,7 @@ def test_events_count_once_however_often_they_are_said(house: House, client: Cli
     assert client.runs("hello")[0]["status"] == "RUNNING"
 
 
+@pytest.mark.fault("repeated and reordered messages")
 def test_what_an_old_attempt_says_changes_nothing(house: House, client: Client) -> None:
     agent = running(house, client)
     agent.seq += 1
@@ -168,6 +171,7 @@ def test_what_an_old_attempt_says_changes_nothing(house: House, client: Client) 
     assert (run["status"], run["ranks"][0]["phase"]) == ("RUNNING", "running")
 
 
+@pytest.mark.fault("refused calls")
 def test_nonsense_is_refused_and_breaks_nothing(house: House, client: Client) -> None:
     agent = running(house, client)
     for nonsense in (
@@ -185,6 +189,7 @@ def test_nonsense_is_refused_and_breaks_nothing(house: House, client: Client) ->
     assert client.runs("hello")[0]["status"] == "RUNNING"
 
 
+@pytest.mark.fault("repeated and reordered messages")
 def test_log_bytes_arrive_once_whatever_the_order(house: House, client: Client) -> None:
     agent = running(house, client)
     chance = random.Random(7)
@@ -201,6 +206,7 @@ def test_log_bytes_arrive_once_whatever_the_order(house: House, client: Client) 
     assert log(client) == content
 
 
+@pytest.mark.fault("repeated and reordered messages")
 def test_two_uploads_of_the_same_bytes_at_once(house: House, client: Client) -> None:
     agent = running(house, client)
     content = b"".join(b"%06d\n" % number for number in range(20_000))
@@ -292,6 +298,7 @@ def test_secrets_reach_the_node_and_no_file(house: House, client: Client) -> Non
     assert [scope for scope in scopes if scope.startswith("run:")] == []
 
 
+@pytest.mark.fault("disk full")
 def test_a_full_disk_is_told_and_passes(
     house: House, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,6 +318,7 @@ def test_a_full_disk_is_told_and_passes(
     assert client.execute("hello", order()) == {"run": 2}
 
 
+@pytest.mark.fault("repeated and reordered messages")
 def test_a_lost_answer_is_asked_for_again(house: House, client: Client) -> None:
     agent = running(house, client)
     status, first = sync(agent, version=0)

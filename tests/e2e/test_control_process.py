@@ -23,6 +23,7 @@ from skywright.control.server import bind
 from stacks import process
 from stacks.process import Identity
 from tests.e2e.control_fakes import order, until
+from tests.faults.plugin import hit
 
 
 @pytest.fixture
@@ -112,11 +113,13 @@ def test_a_taken_port_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert address(home)["url"].endswith(port)
 
 
+@pytest.mark.fault("control killed")
 def test_calls_go_on_when_it_is_killed(home: Path) -> None:
     client = Client.connect(home)
     for _ in range(3):
         killed = identity(home)
         process.send(killed, signal.SIGKILL)
+        hit()
         until(lambda killed=killed: not process.alive(killed))
         assert client.deployments() == []
         assert client.health()["pid"] != killed.pid
@@ -211,6 +214,7 @@ def test_small_answers_do_not_wait_for_acknowledgements(home: Path) -> None:
         assert listening.proto == socket.IPPROTO_TCP
 
 
+@pytest.mark.fault("disk full")
 def test_without_space_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path / "small"
     home.mkdir()

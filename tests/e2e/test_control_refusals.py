@@ -214,6 +214,7 @@ def test_nothing_is_left_in_controls_folders(house: House, tmp_path: Path) -> No
     assert [chunk.data for chunk in client.logs("hello", 1, None, 0)[0]] == [b"rank 0 attempt 1 ends 0\n"]
 
 
+@pytest.mark.fault("disk full")
 def test_a_full_disk_blocks_and_goes_on_by_itself(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     full = [False]
     append = Logbook.append

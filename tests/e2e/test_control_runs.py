@@ -86,6 +86,7 @@ def test_all_ranks_learn_of_each_other_and_start_together(house: House) -> None:
         assert versions == sorted(set(versions))
 
 
+@pytest.mark.fault("gang loses a rank")
 def test_the_first_failing_rank_is_named_and_the_others_are_stopped(house: House) -> None:
     house.scripts = {0: lambda _: None, 1: lambda _: 7, 2: lambda _: None}
     client = house.open()
@@ -153,6 +154,7 @@ def test_an_order_that_is_sent_again_is_one_order(house: House) -> None:
     assert len(client.runs("hello")) == 2
 
 
+@pytest.mark.fault("spot notice")
 def test_a_notice_replaces_that_node_and_the_gang_goes_on(house: House) -> None:
     house.scripts = {rank: (lambda run: 0 if run["attempt"] == 2 else None) for rank in range(2)}
     client = house.open()
@@ -176,6 +178,7 @@ def test_a_notice_replaces_that_node_and_the_gang_goes_on(house: House) -> None:
     assert any(doc["run"] and doc["run"]["cancel"] for doc in survivor.seen)
 
 
+@pytest.mark.fault("node lost")
 def test_silence_is_confirmed_by_the_cloud_and_mended(house: House) -> None:
     house.scripts = {rank: (lambda run: 0 if run["attempt"] == 2 else None) for rank in range(2)}
     client = house.open()
@@ -196,6 +199,7 @@ def test_silence_is_confirmed_by_the_cloud_and_mended(house: House) -> None:
     assert house.cloud.of("hello")[1] == before[1]
 
 
+@pytest.mark.fault("gang loses a rank")
 def test_a_rank_that_fails_because_another_died_is_no_failure(house: House) -> None:
     house.scripts = {rank: (lambda run: 0 if run["attempt"] == 2 else None) for rank in range(2)}
     client = house.open()
@@ -212,6 +216,7 @@ def test_a_rank_that_fails_because_another_died_is_no_failure(house: House) -> N
     )
 
 
+@pytest.mark.fault("control killed")
 def test_restarted_control_goes_on_where_it_was(house: House) -> None:
     house.scripts[0] = lambda _: None
     client = house.open()
@@ -230,6 +235,7 @@ def test_restarted_control_goes_on_where_it_was(house: House) -> None:
     assert everything(client, "hello") == {(1, 0): b"rank 0 attempt 1 ends 3\n"}
 
 
+@pytest.mark.fault("control killed")
 def test_restarted_control_adopts_a_running_operation(house: House) -> None:
     house.operations.held.clear()
     client = house.open()
@@ -242,6 +248,7 @@ def test_restarted_control_adopts_a_running_operation(house: House) -> None:
     assert len(house.operations.requests) == 1
 
 
+@pytest.mark.fault("operation killed")
 def test_a_killed_operation_is_started_again(house: House) -> None:
     house.operations.held.clear()
     client = house.open()
@@ -391,6 +398,7 @@ def test_progress_is_shown_with_its_pace_and_survives_a_loss(house: House) -> No
     assert ended(client)["progress"]["step"] == 3
 
 
+@pytest.mark.fault("node lost")
 def test_too_many_losses_pause_the_replacing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(breaker, "LOSSES", 2)
     house.scripts[0] = lambda _: None

@@ -54,6 +54,7 @@ def test_a_failing_setup_stops_before_run(sky: Sky) -> None:
     assert sky.run("logs", "broken", "--status", code=100)
 
 
+@pytest.mark.fault("gang loses a rank")
 def test_the_first_failing_rank_is_named_and_the_others_are_stopped(sky: Sky) -> None:
     task = sky.task(
         "name: gang\nnum_nodes: 3\nresources: {infra: local}\n"

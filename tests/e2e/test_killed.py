@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from tests.e2e.conftest import Sky
+from tests.faults.plugin import hit
 
 pytestmark = pytest.mark.engine
 
@@ -24,11 +25,13 @@ def expected(lines: int) -> list[str]:
     return [f"line {i}" for i in range(1, lines + 1)]
 
 
+@pytest.mark.fault("agent killed")
 def test_ten_killed_agents_cost_not_a_byte(sky: Sky) -> None:
     sky.run("launch", "-d", sky.task(TASK % 600))
     sky.wait_run("numbers", "RUNNING")
     for _ in range(10):
         done = sky.json("chaos", "kill-agent", "numbers")
+        hit()
         sky.wait(lambda killed=done["pid"]: not os.path.exists(f"/proc/{killed}"), "the agent is dead")
         sky.wait(lambda: sky.deployment("numbers")["nodes"][0]["state"] == "live", "the agent is back")
     run = sky.wait_run("numbers", "SUCCEEDED", "FAILED")
@@ -38,17 +41,20 @@ def test_ten_killed_agents_cost_not_a_byte(sky: Sky) -> None:
     assert rest == expected(600)
 
 
+@pytest.mark.fault("control killed")
 def test_killed_control_is_back_with_the_next_command(sky: Sky) -> None:
     sky.run("launch", "-d", sky.task(TASK % 400))
     sky.wait_run("numbers", "RUNNING")
     for _ in range(3):
         os.kill(sky.control()["pid"], signal.SIGKILL)
+        hit()
         assert sky.deployment("numbers")["name"] == "numbers"
     run = sky.wait_run("numbers", "SUCCEEDED", "FAILED")
     assert (run["status"], run["exit_code"], run["attempt"]) == ("SUCCEEDED", 0, 1)
     assert sky.run("logs", "numbers", "--no-follow").stdout.splitlines()[1:] == expected(400)
 
 
+@pytest.mark.fault("control killed")
 def test_control_killed_in_the_middle_of_up(sky: Sky) -> None:
     task = sky.task(
         "name: pair\nnum_nodes: 2\nresources: {infra: local}\nrun: echo done $SKYPILOT_NODE_RANK\n"
@@ -62,6 +68,7 @@ def test_control_killed_in_the_middle_of_up(sky: Sky) -> None:
     assert sky.json("orphans")["orphans"] == []
 
 
+@pytest.mark.fault("operation killed")
 def test_operation_killed_in_the_middle_of_up(sky: Sky) -> None:
     task = sky.task(
         "name: pair\nnum_nodes: 2\nresources: {infra: local}\nrun: echo done $SKYPILOT_NODE_RANK\n"

@@ -39,6 +39,7 @@ def finish(sky: Sky, before: dict[int, str], lost: int, count_to: int) -> str:
     return log
 
 
+@pytest.mark.fault("spot notice")
 def test_notice_saves_replaces_that_node_and_resumes(sky: Sky) -> None:
     before = begin(sky, 60)
     sky.run("chaos", "preempt", "counter", "--rank", "1", "--notice", "30")
@@ -53,6 +54,7 @@ def test_notice_saves_replaces_that_node_and_resumes(sky: Sky) -> None:
     assert run["preemptions"] == 1
 
 
+@pytest.mark.fault("node lost")
 def test_silence_is_noticed_confirmed_and_mended(sky: Sky) -> None:
     before = begin(sky, 60)
     sky.run("chaos", "kill", "counter", "--rank", "0")

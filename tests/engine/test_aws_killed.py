@@ -11,6 +11,7 @@ from desk import wait
 
 from compiler.spec import Foundation, StackSpec
 from stacks import operate
+from tests.faults.plugin import hit
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 FOUNDATION = 10
@@ -55,6 +56,7 @@ def gone(account: Account, spec: StackSpec) -> None:
     assert account.left() == []
 
 
+@pytest.mark.fault("operation killed")
 def test_a_network_that_was_cut_off_is_made_once(account: Account) -> None:
     """After the call that makes the VPC, before the state says so: nothing but its tags tells whose it is."""
     spec = account.spec(nodes=1)
@@ -64,6 +66,7 @@ def test_a_network_that_was_cut_off_is_made_once(account: Account) -> None:
     nothing_to_do(account, spec)
 
 
+@pytest.mark.fault("operation killed")
 def test_a_node_that_was_cut_off_is_made_once(account: Account) -> None:
     spec = account.spec(nodes=1, secrets=("TOKEN",))
     assert spec.foundation is not None
@@ -76,6 +79,7 @@ def test_a_node_that_was_cut_off_is_made_once(account: Account) -> None:
     gone(account, spec)
 
 
+@pytest.mark.fault("operation killed")
 def test_a_node_whose_removal_was_cut_off_is_made_again(account: Account) -> None:
     """Gone in the cloud and still in the state: `up` asks the cloud instead of taking the state's word."""
     spec = account.spec(nodes=1)
@@ -85,6 +89,7 @@ def test_a_node_whose_removal_was_cut_off_is_made_again(account: Account) -> Non
     nothing_to_do(account, spec)
 
 
+@pytest.mark.fault("operation killed")
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
 def test_an_operation_is_killed_around_every_call(account: Account) -> None:
@@ -109,5 +114,5 @@ def test_an_operation_is_killed_around_every_call(account: Account) -> None:
     account.well("up", spec)
     nothing_to_do(account, spec)
     gone(account, spec)
-    print(f"killed {sum(points.values())} times on aws: {points}")
+    hit(sum(points.values()))
     assert min(points.values()) >= 20

@@ -12,6 +12,7 @@ from desk import Desk, open_desk
 from killpoints import CHAIN, NEVER, Killer, Point
 
 from stacks import engine, local
+from tests.faults.plugin import hit
 
 pytestmark = pytest.mark.engine
 
@@ -98,6 +99,7 @@ def strike(desk: Desk, kind: str, point: Point, twice: bool = False) -> list[str
     return calls
 
 
+@pytest.mark.fault("operation killed")
 @pytest.mark.parametrize(
     ("kind", "point"),
     [
@@ -130,6 +132,7 @@ def desks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, desk: Desk) -> Iterat
         one.clear()
 
 
+@pytest.mark.fault("operation killed")
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("kind", KINDS)
@@ -141,8 +144,7 @@ def test_killed_around_every_call(desks, kind):
     # One of the three alone leaves the others to notice it.
     acting = [n for n in numbers if calls[n - 1] in ("Create", "Update", "Delete")]
     points += [Point(n, "before", (one,)) for n in acting for one in ALL]
-    hit = 0
     for point in points:
         strike(desks(), kind, point, twice=True)
-        hit += 1
-    print(f"\n{kind}: {len(calls)} calls ({', '.join(calls)}), {hit} points hit")
+        hit()
+    print(f"\n{kind}: {len(calls)} calls ({', '.join(calls)})")

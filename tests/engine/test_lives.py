@@ -21,6 +21,7 @@ from stacks import cloud as cloud_of
 from stacks import home, operate
 from stacks.cloud import Failure
 from stacks.provider import agents
+from tests.faults.plugin import hit
 from tests.standins import inventory, refusals, rest, rest_env
 from tests.standins.install import install
 from tests.standins.inventory import Machine
@@ -242,8 +243,10 @@ def killed_at(point: tuple[str, str, str], kind: str, wanted: StackSpec, desk: A
     os.kill(owner.pid, signal.SIGKILL)
     assert desk.ended(folder) is None
     store.forget_calls()
+    hit()
 
 
+@pytest.mark.fault("operation killed")
 @pytest.mark.timeout(400)
 def test_killed_while_things_are_made_and_removed(cloud: str, desk: Any, store: Store) -> None:
     wanted = spec(cloud, nodes=2)

@@ -253,6 +253,7 @@ def test_controls_address_reaches_the_node_whenever_it_changes(local: Any) -> No
     )
 
 
+@pytest.mark.fault("spot notice")
 @EVERYWHERE
 def test_a_spot_notice_comes_by_the_endpoint_and_the_node_goes_when_its_time_is_up(local: Any) -> None:
     made = local.create()
@@ -328,6 +329,7 @@ def refusing_init(home: Path) -> Path:
     return folder / "init.py"
 
 
+@pytest.mark.fault("disk full")
 @linux
 def test_a_full_disk_is_said_and_nothing_stays(local: Any) -> None:
     if os.geteuid() != 0:

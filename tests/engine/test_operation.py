@@ -250,6 +250,7 @@ def fill(disk: Path, free: int) -> Path:
     return ballast
 
 
+@pytest.mark.fault("disk full")
 @pytest.mark.parametrize("free", [0, 32768])
 def test_a_full_disk_is_one_problem_and_does_not_keep_nodes_from_being_removed(
     small_disk: Path, desk, free: int
@@ -268,6 +269,7 @@ def test_a_full_disk_is_one_problem_and_does_not_keep_nodes_from_being_removed(
     assert desk.well("up", desk.spec(2))["changes"] == {"create": 2}
 
 
+@pytest.mark.fault("disk full")
 def test_a_state_that_was_cut_off_by_a_full_disk_is_put_back(desk):
     """What the engine does there: it puts what it could write of the state in the place of the whole one."""
     before = desk.well("up", desk.spec())["nodes"]

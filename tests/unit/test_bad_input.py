@@ -377,6 +377,7 @@ def problems_of(content: bytes) -> tuple[Problem, ...]:
     return caught.value.problems
 
 
+@pytest.mark.fault("hostile task file")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_one_mistake_is_one_problem_with_its_place(case: Case) -> None:
     (problem,) = problems_of(case.content)

@@ -16,6 +16,7 @@ from skywright.control.orders import read_order
 from skywright.control.rows import Deployment, Event, Node, NodeEvent, Operation, Run, Secret
 from skywright.control.store import Store
 from tests.e2e.control_fakes import FakeClock, FakeCloud, FakeOperations, order
+from tests.faults.plugin import hit
 
 
 class Killed(BaseException):
@@ -234,6 +235,7 @@ def check(life: Life) -> None:
     store.close()
 
 
+@pytest.mark.fault("control killed")
 @pytest.mark.parametrize("stride", [6, pytest.param(1, marks=[pytest.mark.soak, pytest.mark.timeout(600)])])
 def test_every_write_may_be_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stride: int) -> None:
     """Each `stride`-th write, alternately just before it and just after it is stored."""
@@ -251,9 +253,10 @@ def test_every_write_may_be_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyP
             check(life)
             kills += life.kills
     assert kills > len(points[::stride]) / 3
-    print(f"control was killed at {kills} points")
+    hit(kills)
 
 
+@pytest.mark.fault("control killed")
 @pytest.mark.parametrize("stride", [16, pytest.param(1, marks=[pytest.mark.soak, pytest.mark.timeout(900)])])
 def test_every_write_of_a_life_in_three_places_may_be_the_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stride: int
@@ -269,6 +272,7 @@ def test_every_write_of_a_life_in_three_places_may_be_the_last(
             life = Wandering(tmp_path / f"{at}-{after}", Fuse(at, after), patched)
             asyncio.run(life.live())
             life.check()
+            hit(life.kills)
 
 
 def test_of_the_past_only_the_newest_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
