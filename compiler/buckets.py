@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from compiler import paths
 from compiler.files import Storage
@@ -137,8 +137,8 @@ def _row(target: str, one: Storage) -> dict[str, Any]:
 def _parts(uri: str) -> tuple[str, str, str]:
     """Bucket (or container), path in it, account."""
     if paths.scheme(uri) in ("http", "https"):
-        found = urlsplit(uri)
-        name, _, path = found.path.strip("/").partition("/")
-        return name, path.strip("/"), (found.hostname or "").partition(".")[0]
+        host, _, path = re.sub("[?#].*", "", uri.partition("://")[2]).partition("/")
+        name, _, path = path.strip("/").partition("/")
+        return name, path.strip("/"), host.rpartition("@")[2].partition(":")[0].lower().partition(".")[0]
     name, _, path = uri.partition("://")[2].strip("/").partition("/")
     return name, path.strip("/"), ""

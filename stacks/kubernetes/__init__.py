@@ -176,7 +176,7 @@ def remove(node: str, scope: Scope = ANYWHERE) -> None:
         name = pod["metadata"].get("labels", {}).get(f"{MARK}/deployment")
         project = pod["metadata"].get("labels", {}).get(f"{MARK}/project")
         if name and project:
-            _sweep(cluster, project, name, frozenset())
+            _sweep(cluster, project, name, frozenset(), look=False)
         cluster.delete("pods", found.pod, grace_s=0)
 
 
