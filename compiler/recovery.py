@@ -13,6 +13,7 @@ The first row that holds decides. A rank is *over* when it succeeded, failed or 
 | nodes are gone whose ranks had not succeeded           | Replace those ranks, within the loss budget     |
 | a rank is preempted or unknown on a living node        | Replace nothing: same nodes, next attempt       |
 | a rank failed, nothing was lost                        | GiveUp naming the first, or again within budget |
+| the same, with an exit code that means "again"         | again, whatever the budget                      |
 | anything else                                          | Wait                                            |
 
 A loss is judged before a failure, since a gang that loses a node makes the others fail; so losses never use
@@ -78,7 +79,8 @@ class RankFacts:
 class Facts:
     """Everything a decision rests on.
 
-    `losses` and `errors` count what earlier attempts of the run ended with; a budget of None has no end.
+    `losses` and `errors` count what earlier attempts of the run ended with; a budget of None has no end. With one of
+    `error_codes` a task wants to be begun again.
     `refused` holds the places (`Offer.where`) that had no capacity for a replacement.
     """
 
@@ -89,6 +91,7 @@ class Facts:
     loss_budget: int | None = None
     errors: int = 0
     error_budget: int = 0
+    error_codes: Sequence[int] = ()
     refused: Sequence[str] = ()
 
 
@@ -162,10 +165,37 @@ def _lost(facts: Facts, gone: tuple[int, ...]) -> Decision:
 
 
 def _failed(facts: Facts, failed: Sequence[RankFacts]) -> Decision:
-    first = min(failed, key=lambda one: (one.ended is None, one.ended or 0.0, one.rank))
-    if first.part == "run" and facts.errors < facts.error_budget:
+    first = first_of(failed)
+    if first.part == "run" and (means_again(facts) or facts.errors < facts.error_budget):
         return Replace(())
+    return gave_up(facts)
+
+
+def first_of(failed: Sequence[RankFacts]) -> RankFacts:
+    """The rank that failed before the others."""
+    return min(failed, key=lambda one: (one.ended is None, one.ended or 0.0, one.rank))
+
+
+def gave_up(facts: Facts) -> GiveUp:
+    """What would be said of the failed ranks, at least one, if the run were not begun again."""
+    first = first_of([one for one in facts.ranks if one.phase is Phase.FAILED])
     return GiveUp(failure(first, len(facts.ranks)), first.rank)
+
+
+def means_again(facts: Facts) -> bool:
+    """Did a rank fail with an exit code after which the task wants to be begun again, at no cost to its budget?"""
+    return any(one.phase is Phase.FAILED and one.exit_code in facts.error_codes for one in facts.ranks)
+
+
+def is_error(facts: Facts) -> bool:
+    """Is a failure of the task to be judged, and no loss of a node?"""
+    lost = (NodeState.LOST, NodeState.NOTICED)
+    open_ranks = [one for one in facts.ranks if one.phase is not Phase.SUCCEEDED]
+    if facts.refused or any(
+        one.node in lost or one.phase in (Phase.PREEMPTED, Phase.UNKNOWN) for one in open_ranks
+    ):
+        return False
+    return any(one.phase is Phase.FAILED for one in open_ranks)
 
 
 def failure(one: RankFacts, nodes: int) -> str:

@@ -163,13 +163,10 @@ def _special(task: Task) -> Iterator[tuple[str, str, str]]:
     """What is refused for some values alone: (as shown, field, sentence)."""
     first: dict[str, tuple[str, str, str]] = {}
     for one in task.options:
-        card, recovery = one.accelerator, one.recovery
+        card = one.accelerator
         if card and card.count != int(card.count):
             says = "a part of an accelerator cannot be had yet; ask for whole ones"
             first.setdefault("part", (f"{card.name}:{card.count:g}", "accelerators", says))
-        if recovery and (recovery.max_restarts_on_errors or recovery.recover_on_exit_codes):
-            says = "a task that fails by itself is not started again yet"
-            first.setdefault("restart", ("job_recovery", "job_recovery", says))
         if one.autostop and one.autostop.wait_for == "none":
             first.setdefault("wait", ("wait_for", "autostop", "nodes with runs are never stopped yet"))
         for name in one.internal:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 OURS = ".skywright.yaml"
 THEIRS = ".sky.yaml"
-DEEP = ("labels", "policy", "prices", "throughput", "given")
+DEEP = ("labels", "policy", "prices", "throughput", "given", "jobs")
 """Settings whose members add up; of the others the strongest holds whole."""
 
 THEIRS_GIVEN = {
@@ -72,7 +72,8 @@ class Config:
     """What holds. `clouds` None: all that work; `regions` by cloud, absent: all; `defaults` has a task's shape.
 
     `prices` are what is paid where it is not the list price; `throughput` is how fast accelerators are beside each
-    other, by their canonical names. `given` has, by cloud, the names of what the
+    other, by their canonical names; `parallel` is how many
+    jobs run at once where the home says it. `given` has, by cloud, the names of what the
     team owns. `unused` are (key, file) of SkyPilot's settings that have no meaning here.
     """
 
@@ -84,6 +85,7 @@ class Config:
     policy: Policy = field(default_factory=Policy)
     prices: Prices = field(default_factory=Prices)
     throughput: Mapping[str, float] = field(default_factory=dict)
+    parallel: int | None = None
     given: Mapping[str, Given] = field(default_factory=dict)
     said: tuple[Said, ...] = ()
     unused: tuple[tuple[str, str], ...] = ()
@@ -131,6 +133,17 @@ def own_policy(home: Path) -> tuple[Statement, ...]:
     data = _parsed(path)
     _check(path, data)
     return _policy(policies.with_file(path, data)).statements
+
+
+def own_parallel(home: Path) -> int | None:
+    """`jobs.parallel` of one skywright home: how many jobs its control runs at once. Problems as of `read`."""
+    path = home / "config.yaml"
+    if not path.is_file():
+        return None
+    data = _parsed(path)
+    _check(path, data)
+    found: int | None = (data.get("jobs") or {}).get("parallel")
+    return found
 
 
 def _policy(said: list[tuple[str, dict[str, Any]]]) -> Policy:
@@ -274,6 +287,7 @@ def _merged(
         policy=policy,
         prices=prices.read(whole.get("prices") or {}),
         throughput=prices.factors(whole.get("throughput") or {}),
+        parallel=(whole.get("jobs") or {}).get("parallel"),
         given={
             clouds.canonical(name): Given.from_data(
                 {key: one for key, one in names.items() if one is not None}

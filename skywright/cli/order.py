@@ -126,9 +126,18 @@ def make_run(
         "files": files,
         "buckets": buckets.rows(task),
         "checkpoint": task.checkpoint,
+        **_again(task),
         "gpus_per_node": gpus_per_node(task),
         "num_nodes": task.num_nodes,
     }
+
+
+def _again(task: Task) -> dict[str, Any]:
+    """How often the task is begun again when it fails by itself, and after which exit codes always."""
+    said = task.requirements.recovery
+    if said is None or not (said.max_restarts_on_errors or said.recover_on_exit_codes):
+        return {}
+    return {"recovery": {"restarts": said.max_restarts_on_errors, "codes": list(said.recover_on_exit_codes)}}
 
 
 def options(task: Task, chosen: Placement, values: Values) -> dict[str, Any]:

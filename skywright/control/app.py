@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 
 from starlette.applications import Starlette
 
-from skywright.control import loop, node_api, people_api
+from skywright.control import jobs_api, loop, node_api, people_api
 from skywright.control.context import WORK, Control
 from skywright.control.http import HANDLERS
 from skywright.control.mailroom import Mailroom
@@ -29,7 +29,9 @@ def application(control: Control, token: str, stop: Callable[[], None]) -> Starl
         control.store.close()
 
     app = Starlette(
-        routes=[*node_api.ROUTES, *people_api.ROUTES], exception_handlers=HANDLERS, lifespan=lifespan
+        routes=[*node_api.ROUTES, *people_api.ROUTES, *jobs_api.ROUTES],
+        exception_handlers=HANDLERS,
+        lifespan=lifespan,
     )
     app.state.control = control
     app.state.token = token

@@ -210,6 +210,35 @@ class Client:
         """Renew a deployment's credentials by those in `env`; returns {name, cloud}. Problems cloud/credentials."""
         return self._object("POST", _path(name, "login"), {"env": dict(env)}, timeout_s=120)
 
+    # Managed jobs.
+
+    def submit_jobs(self, order: Mapping[str, Any]) -> list[int]:
+        """Queue one job or several of one launch; their numbers."""
+        stages = [{**one, "order": _named(one["order"])} for one in order["stages"]]
+        asked = {**order, "stages": stages, "call": os.urandom(16).hex()}
+        found: list[int] = self._object("POST", "/v1/jobs", asked)["ids"]
+        return found
+
+    def jobs(self, *, all_of_them: bool = False, name: str | None = None) -> list[Data]:
+        """Jobs, newest first: those that have not ended and the newest that have, or all."""
+        query = urlencode({"all": int(all_of_them), **({} if name is None else {"name": name})})
+        found: list[Data] = self._data("GET", f"/v1/jobs?{query}")
+        return found
+
+    def job(self, number: int) -> Data:
+        """One job. Problems run/no-such-job."""
+        return self._object("GET", f"/v1/jobs/{number}")
+
+    def follow_job(self, number: int, after: int, wait_s: float) -> Data:
+        """{events, next, job}; waits up to `wait_s` for an event after `after`, unless the job has ended."""
+        query = urlencode({"after": after, "wait_s": wait_s})
+        return self._object("GET", f"/v1/jobs/{number}/follow?{query}", timeout_s=wait_s + CALL_S)
+
+    def cancel_jobs(self, numbers: list[int] | None = None, name: str | None = None) -> list[int]:
+        """Cancel jobs by number or name, with neither all; the numbers of those that had not ended."""
+        found: list[int] = self._data("POST", "/v1/jobs/cancel", {"ids": numbers, "name": name})
+        return found
+
     # Transport.
 
     def _data(

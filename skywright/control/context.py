@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from skywright.control.bell import Bell
 from skywright.control.blobs import Blobs
 from skywright.control.clock import Clock, SystemClock
+from skywright.control.joblimit import Limit
 from skywright.control.logbook import Logbook
 from skywright.control.presence import Presence
 from skywright.control.rows import Deployment, Event, Node
@@ -79,6 +80,7 @@ class Control:
         self.steps: dict[str, asyncio.Task[None]] = {}
         self.full: str | None = None
         self.used = self.clock.steady()
+        self.jobs_limit = Limit(home)
         self._read: dict[str, float] = {}
 
     def reading(self, uid: str) -> None:

@@ -28,8 +28,14 @@ def secrets_scope(uid: str, run: int) -> str:
 
 def task_id(deployment: Deployment, run: Run) -> str:
     """The same for every attempt of a run; SkyPilot's form."""
-    at = datetime.datetime.fromtimestamp(run.submitted, datetime.timezone.utc)
-    return f"sky-{at:%Y-%m-%d-%H-%M-%S}-{at.microsecond:06d}_{deployment.name}_{run.run}"
+    given: str | None = run.body.get("task_id")
+    return given or f"sky-{stamp(run.submitted)}_{deployment.name}_{run.run}"
+
+
+def stamp(at: float) -> str:
+    """A time as names of runs have it."""
+    when = datetime.datetime.fromtimestamp(at, datetime.timezone.utc)
+    return f"{when:%Y-%m-%d-%H-%M-%S}-{when.microsecond:06d}"
 
 
 def current_run(control: Control, uid: str) -> Run | None:

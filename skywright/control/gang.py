@@ -5,7 +5,7 @@ from __future__ import annotations
 from compiler import recovery
 from compiler.recovery import Done, GiveUp, Move, Replace
 from skywright.control import breaker, clouds, delivery, operations, words
-from skywright.control.context import Control
+from skywright.control.context import WORK, Control
 from skywright.control.desired import current_run, secrets_scope
 from skywright.control.logbook import Part
 from skywright.control.progress import lost_work
@@ -14,6 +14,9 @@ from skywright.control.rows import Deployment, Node, Run, RunRank
 
 LOGS_S = 60.0
 """How long an ended run waits for log bytes that its nodes still owe."""
+
+AGAIN_S = 5.0
+"""A task that failed and is begun again begins so much later: one that fails at once does not spin."""
 
 LEAVE_S = 15.0
 """How long `down` waits for a run to save and stop."""
@@ -32,7 +35,7 @@ def step(control: Control, deployment: Deployment) -> None:
         _when_over(control, deployment, run, ranks)
     elif not all(rank.over for rank in ranks):
         _while_going(control, deployment, run, ranks)
-    elif run.stopping in ("preempted", "lost"):
+    elif run.stopping in ("preempted", "lost", "errored"):
         _begin_or_drop(control, deployment, run)
     else:
         _when_over(control, deployment, run, ranks)
@@ -47,7 +50,11 @@ def _while_going(control: Control, deployment: Deployment, run: Run, ranks: tupl
     if any(rank.leaving for rank in ranks) and not all(rank.seat.phase == "succeeded" for rank in ranks):
         _recover(control, deployment, run, ranks)
         return
-    decision = recovery.decide(facts(control, deployment, run, ranks))
+    seen = facts(control, deployment, run, ranks)
+    decision = recovery.decide(seen)
+    if isinstance(decision, Replace) and recovery.is_error(seen):
+        # Whether it was a failure or the echo of a loss is judged when all ranks are over.
+        decision = recovery.gave_up(seen)
     if isinstance(decision, GiveUp):
         _stop_others(control, deployment, run, ranks, decision)
     elif isinstance(decision, (Replace, Move)):
@@ -63,8 +70,11 @@ def _silent(control: Control, rank: Rank) -> bool:
 
 def _when_over(control: Control, deployment: Deployment, run: Run, ranks: tuple[Rank, ...]) -> None:
     """Nothing runs any more: judge the attempt, and end the run once its logs are here."""
-    decision = recovery.decide(facts(control, deployment, run, ranks))
-    if isinstance(decision, (Replace, Move)):
+    seen = facts(control, deployment, run, ranks)
+    decision = recovery.decide(seen)
+    if isinstance(decision, Replace) and recovery.is_error(seen):
+        _again(control, deployment, run, seen)
+    elif isinstance(decision, (Replace, Move)):
         _recover(control, deployment, run, ranks)
     elif not _logs_are_in(control, run, ranks):
         return
@@ -94,6 +104,8 @@ def _begin_or_drop(control: Control, deployment: Deployment, run: Run) -> None:
     if (deployment.blocked and not clouds.is_locked(deployment)) or not all(
         rank in by_rank for rank in range(run.num_nodes)
     ):
+        return
+    if run.stopping == "errored" and control.clock.now() - (run.failed_at or 0.0) < AGAIN_S:
         return
     if run.attempt and breaker.reason(control, run.losses, run.progress_at):
         return
@@ -207,6 +219,30 @@ def _recover(control: Control, deployment: Deployment, run: Run, ranks: tuple[Ra
     _wake_nodes(control, run.uid)
 
 
+def _again(control: Control, deployment: Deployment, run: Run, seen: recovery.Facts) -> None:
+    """The task failed by itself and may begin again: losses are not counted with that, nor that with losses."""
+    counted = not recovery.means_again(seen)
+    if not control.store.change(
+        run,
+        when={"stopping": run.stopping, "attempt": run.attempt, "ended": None},
+        stopping="errored",
+        status="RECOVERING",
+        errors=run.errors + counted,
+        failed_rank=None,
+        failed_at=control.clock.now(),
+    ):
+        return
+    of = f" (restart {run.errors + 1} of {seen.error_budget})" if counted else ", as its exit code asks"
+    control.tell(
+        deployment,
+        "run",
+        f"{recovery.gave_up(seen).reason}: run {run.run} begins again{of}",
+        run=run.run,
+        attempt=run.attempt,
+        status="RECOVERING",
+    )
+
+
 def _logs_are_in(control: Control, run: Run, ranks: tuple[Rank, ...]) -> bool:
     """Have the ranks that still exist delivered every byte (or had time enough)?"""
     last = max(rank.seat.changed for rank in ranks)
@@ -272,6 +308,7 @@ def end(
             status=status,
             exit_code=exit_code,
         )
+    control.bell.ring(WORK)
     _wake_nodes(control, run.uid)
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from compiler.problem import Problems
-from skywright.control import deployment, operations, retention, space
+from skywright.control import deployment, jobs, operations, retention, space
 from skywright.control.context import WORK, Control, log
 from skywright.control.rows import Deployment
 from skywright.control.store import Broken
@@ -61,7 +61,8 @@ def _clean(control: Control) -> None:
 
 
 async def turn(control: Control) -> bool:
-    """One step of every living deployment, side by side. Is an operation running?"""
+    """One step of every job and of every living deployment, these side by side. Is an operation running?"""
+    jobs.turn(control)
     rows = control.store.find(Deployment, order="created", ended=None)
     if rows:
         control.used = control.clock.steady()

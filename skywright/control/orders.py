@@ -46,6 +46,11 @@ class RunOrder:
         """Raises KeyError, TypeError or ValueError for what is no run."""
         body = {"buckets": [], **{name: data[name] for name in _BODY}}
         body["buckets"] = [dict(row) for row in data.get("buckets") or ()]
+        if again := data.get("recovery"):
+            codes = [int(code) for code in again.get("codes") or ()]
+            body["recovery"] = {"restarts": int(again.get("restarts") or 0), "codes": codes}
+        if data.get("task_id"):
+            body["task_id"] = str(data["task_id"])
         for name, kinds in _BODY.items():
             if not isinstance(body[name], kinds):
                 raise TypeError(f"run.{name} is {body[name]!r:.60}")

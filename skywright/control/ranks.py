@@ -48,11 +48,15 @@ def part_of(seat: RunRank) -> str:
 
 def facts(control: Control, deployment: Deployment, run: Run, ranks: tuple[Rank, ...]) -> Facts:
     """The attempt as the recovery table judges it."""
+    again = run.body.get("recovery") or {}
     return Facts(
         ranks=tuple(_rank_facts(control, run, rank) for rank in ranks),
         spot=deployment.market == "spot",
         cancelled=run.stopping == "cancel",
         losses=len(run.losses),
+        errors=run.errors,
+        error_budget=int(again.get("restarts", 0)),
+        error_codes=tuple(again.get("codes", ())),
     )
 
 

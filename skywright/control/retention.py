@@ -6,7 +6,17 @@ import shutil
 
 from skywright.control import operations
 from skywright.control.context import Control
-from skywright.control.rows import Deployment, Event, Node, NodeEvent, Operation, Run, RunRank, Secret
+from skywright.control.rows import (
+    Deployment,
+    Event,
+    JobFile,
+    Node,
+    NodeEvent,
+    Operation,
+    Run,
+    RunRank,
+    Secret,
+)
 
 GONE = 50
 """So many that are gone are remembered, for `cost-report` and their logs."""
@@ -42,6 +52,7 @@ def clean(control: Control) -> None:
         for run in control.store.find(Run, uid=row.uid, ended=None)
         for item in run.body["files"]
     }
+    wanted |= {one.digest for one in control.store.find(JobFile)}
     past = control.store.find(Run, order="submitted")
     ordered = {item["digest"]: run.submitted for run in past for item in run.body["files"]}
     control.blobs.keep_only(wanted, ordered, control.clock.now())

@@ -121,7 +121,8 @@ class Run(Row):
     """One numbered execution. `body` is the order's run without secrets; `go` is what the gang may do: setup or run.
 
     `call` names the call that ordered it, so that a repeated one orders nothing again. `stopping` says why its ranks
-    are being stopped (cancel, failed, preempted, lost); `losses` are the times at which attempts were lost.
+    are being stopped (cancel, failed, preempted, lost); `losses` are the times at which attempts were lost,
+    `errors` how often it was begun again after it failed by itself.
     """
 
     TABLE = "runs"
@@ -150,6 +151,7 @@ class Run(Row):
     losses: list[float] = field(metadata=JSON, default_factory=list)
     progress: Data | None = field(metadata=JSON, default=None)
     progress_at: float | None = None
+    errors: int = 0
 
     @property
     def num_nodes(self) -> int:
@@ -242,4 +244,90 @@ class Secret(Row):
     sealed: str
 
 
-ROWS: tuple[type[Row], ...] = (Deployment, Node, Run, RunRank, Operation, Event, NodeEvent, Secret)
+@dataclass(frozen=True, slots=True)
+class Job(Row):
+    """A managed job. `phase`: waiting (holds nothing), going, over (nothing of it is left); `status` is a word of
+    SkyPilot's.
+
+    Jobs of one launch share the orders of `batch`, the id of the first; each is `number` of `siblings`. `together`:
+    its stages run side by side until `primaries` (none: all) have ended; `delays` are seconds by stage's name, or
+    `default`.
+    """
+
+    TABLE = "jobs"
+    KEY = ("id",)
+
+    id: int
+    name: str
+    project: str
+    owner: str
+    submitted: float
+    batch: int
+    priority: int = 0
+    number: int = 0
+    siblings: int = 1
+    together: bool = False
+    primaries: list[str] = field(metadata=JSON, default_factory=list)
+    delays: dict[str, float] = field(metadata=JSON, default_factory=dict)
+    phase: str = "waiting"
+    status: str = "PENDING"
+    started: float | None = None
+    ended: float | None = None
+    call: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobStage(Row):
+    """One task of a job: its deployment is made when its turn comes. `wanted` is done or cancelled; `cleared`: nothing
+    of it exists any more. `max_s` is how long its run may take, `retry_at` when a refused removal is asked for again.
+    """
+
+    TABLE = "job_stages"
+    KEY = ("job", "stage")
+
+    job: int
+    stage: int
+    name: str
+    deployment: str
+    wanted: str = "done"
+    status: str = "PENDING"
+    uid: str | None = None
+    run: int | None = None
+    started: float | None = None
+    running_since: float | None = None
+    ended: float | None = None
+    exit_code: int | None = None
+    reason: str | None = None
+    recoveries: int = 0
+    max_s: float | None = None
+    cleared: bool = False
+    retry_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobOrder(Row):
+    """The order of one stage for all jobs of a batch, without secrets; kept until the last of them is over."""
+
+    TABLE = "job_orders"
+    KEY = ("batch", "stage")
+
+    batch: int
+    stage: int
+    body: Data = field(metadata=JSON)
+
+
+@dataclass(frozen=True, slots=True)
+class JobFile(Row):
+    """An archive that jobs of a batch still need."""
+
+    TABLE = "job_files"
+    KEY = ("batch", "digest")
+
+    batch: int
+    digest: str
+
+
+ROWS: tuple[type[Row], ...] = (
+    *(Deployment, Node, Run, RunRank, Operation, Event, NodeEvent, Secret),
+    *(Job, JobStage, JobOrder, JobFile),
+)

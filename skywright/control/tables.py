@@ -67,3 +67,5 @@ def _index(name: str, table: str, column: str, *, only: str | None = None, uniqu
 _index("one_living_deployment", "deployments", "name", only="ended IS NULL", unique=True)
 _index("nodes_of_deployment", "nodes", "uid")
 _index("operations_of_deployment", "operations", "uid")
+_index("jobs_by_phase", "jobs", "phase")
+_index("jobs_of_batch", "jobs", "batch")

@@ -599,6 +599,7 @@ def order(name: str = "hello", nodes: int = 1, zones: Sequence[str] = (), **more
         "secrets": {},
         "files": [],
         "checkpoint": None,
+        "recovery": None,
         "gpus_per_node": 0,
         "num_nodes": nodes,
     }

@@ -64,7 +64,6 @@ def test_what_runs_today_is_not_refused() -> None:
         ("resources:\n  accelerators: A100:0.25", 2),
         ("resources:\n  cpus: 2\n  ports: 80", 3),
         ("resources:\n  autostop: {wait_for: none}", 2),
-        ("resources:\n  job_recovery: {max_restarts_on_errors: 2}", 2),
         ("resources:\n  image_id: docker:x", 2),
         ("resources:\n  _requires_fuse: true", 2),
         ("resources:\n  any_of:\n  - cpus: 1\n    ports: 80", 4),
