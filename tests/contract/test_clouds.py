@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import json
 import os
 import re
@@ -22,8 +23,10 @@ from compiler.spec import Foundation, Given, StackSpec
 from stacks import CLOUDS, cloud
 from stacks.cloud import Check, Cloud, Failure, Probe
 from stacks.provider import agents
-from stacks.rules import reading
+from stacks.rules import judging, reading
 from stacks.rules.facts import Acting, Address, Disk, Machine, MadeRole, Opening, Resource, Tags
+from stacks.rules.ordered import Ordered
+from stacks.rules.policy import Policy
 from tests.contract.samples import NASTY, sample
 
 every_cloud = pytest.mark.parametrize("name", CLOUDS)
@@ -465,6 +468,41 @@ def test_an_image_is_made_of_a_machine_that_then_goes(name: str, builder: Builde
 # What a team's rules are told of its stacks.
 
 
+def unread(name: str) -> bool:
+    """A cloud of one file, or from an entry point: what its types mean, nobody has said yet."""
+    return not any(module.startswith(f"{reading.__name__}.{name}") for module in reading.READERS.values())
+
+
+every_read_cloud = pytest.mark.parametrize("name", [name for name in CLOUDS if not unread(name)])
+
+
+def told_of(
+    rule: str, parameters: dict[str, Any], builder: Builder, spec: StackSpec
+) -> list[judging.Finding]:
+    """What one rule finds in a stack."""
+    policy = Policy.from_data({"statements": [{"rule": rule, "said": parameters, "origin": ""}]})
+    ordered = Ordered.of(spec, policy.asked)
+    rows = [
+        {"name": one["name"], "type": one["type"], "op": "create", "inputs": one["inputs"]}
+        for one in builder.made(spec)
+    ]
+    return list(judging.of_all(policy, ordered, rows, datetime.date(2026, 1, 1)))
+
+
+@pytest.mark.parametrize("name", [name for name in CLOUDS if unread(name)])
+def test_rules_say_of_each_resource_that_nobody_reads_that_it_is_not_judged(
+    name: str, builder: Builder
+) -> None:
+    spec = builder.spec(Market.ON_DEMAND)
+    found = told_of("required-tags", {"tags": {"cost": True}}, builder, spec)
+    order = [one for one in found if one.resource is None]
+    assert [one.level for one in order] == ["deny"], "what is ordered is judged on any cloud"
+    others = {one.resource: one for one in found if one.resource is not None}
+    assert others.keys() == {one["name"] for one in builder.made(spec)}
+    assert {one.level for one in others.values()} == {"unjudged"}
+    assert all(one.message.startswith("not judged: ") for one in others.values())
+
+
 def facts(builder: Builder, spec: StackSpec | Foundation) -> list[Any]:
     found = []
     for one in builder.made(spec):
@@ -474,7 +512,7 @@ def facts(builder: Builder, spec: StackSpec | Foundation) -> list[Any]:
     return found
 
 
-@every_cloud
+@every_read_cloud
 def test_rules_know_every_type_and_what_is_open_tagged_and_spot(name: str, builder: Builder) -> None:
     open_to_all = Capability.PORTS in cloud(name).CAPABILITIES
     spec = builder.spec(ports=("22", "8000-8010") if open_to_all else ())
@@ -492,7 +530,7 @@ def test_rules_know_every_type_and_what_is_open_tagged_and_spot(name: str, build
         facts(builder, spec.foundation)
 
 
-@every_cloud
+@every_read_cloud
 def test_rules_know_the_key_and_the_role_that_a_team_gives(name: str, builder: Builder) -> None:
     given = builder.sample.given
     if given == Given():
