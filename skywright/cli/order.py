@@ -14,6 +14,7 @@ from skywright.cli import policy, screen, settings
 from skywright.cli.archive import Archive, pack
 from skywright.cli.arguments import Values
 from skywright.cli.planning import make_spec, settled
+from skywright.cli.rates import estimated, rates
 from skywright.cli.taskfile import Entry
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def make_order(
         "where": chosen.offer.where,
         "market": chosen.offer.market.value,
         "hourly": chosen.hourly,
+        "rates": rates(plan, chosen),
     }
     task = settled(entry.task, chosen)
     if living:
@@ -49,6 +51,7 @@ def make_order(
             task = living.met
         if living.fits:
             told = {name: living.data[name] for name in told}
+    estimate = estimated(plan, told["hourly"] if living and living.fits else None)
     others = [] if living and (living.fits or living.grows) else choices(entry, plan, spec)
     clouds = {spec.cloud, *(one["spec"]["cloud"] for one in others)}
     return {
@@ -56,7 +59,12 @@ def make_order(
         "project": spec.project,
         "owner": settings.owner(),
         "task": entry.task.to_data(redact=True),
-        "plan": {**told, "envelope": _envelope(plan)},
+        "plan": {
+            **told,
+            "envelope": _envelope(plan),
+            "estimate": estimate,
+            "budget": entry.task.budget,
+        },
         "spec": spec.to_data(),
         "choices": others,
         "run": make_run(task, files, setup=not values.no_setup, clouds=clouds),
@@ -77,6 +85,7 @@ def choices(entry: Entry, plan: Plan, spec: StackSpec) -> list[dict[str, Any]]:
             "market": one.offer.market.value,
             "hourly": one.hourly,
             "gpus_per_node": gpus_per_node(settled(entry.task, one)),
+            "rates": rates(plan, one),
         }
         for one in policy.allowed(entry, plan, approved(plan))
     ]

@@ -6,7 +6,7 @@ import http.client
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -173,10 +173,18 @@ class Client:
         asked = {"kind": kind, "rank": rank, "notice_s": notice_s}
         return self._object("POST", _path(name, "chaos"), asked, again=False)
 
-    def cost(self) -> list[Data]:
-        """What each deployment, also of the past, has cost."""
-        found: list[Data] = self._data("GET", "/v1/cost")
+    def cost(self, names: Sequence[str] = (), by: str | None = None) -> list[Data]:
+        """What each deployment, also of the past, has cost; or each owner, task, cloud or month (`by`).
+
+        `names` may have `*` and `?`.
+        """
+        asked = urlencode([*(("name", name) for name in names), *([("by", by)] if by else ())])
+        found: list[Data] = self._data("GET", f"/v1/cost?{asked}" if asked else "/v1/cost")
         return found
+
+    def budget(self, name: str, usd: float | None) -> Data:
+        """Say what a living deployment may cost in all; None: there is no limit."""
+        return self._object("POST", _path(name, "budget"), {"usd": usd})
 
     def recent_losses(self) -> dict[str, float]:
         """Where capacity was lost or refused within a day (`aws us-east-1a`), and how many seconds ago."""

@@ -10,11 +10,13 @@ from typing import Any
 from compiler.problem import Problem, Problems
 from skywright.control import (
     breaker,
+    budget,
     clouds,
     delivery,
     failover,
     gang,
     leaving,
+    ledger,
     loss,
     operations,
     stopping,
@@ -42,6 +44,7 @@ async def step(control: Control, uid: str) -> None:
         return
     if deployment.stage in ("provisioning", "up"):
         await loss.watch(control, deployment)
+        budget.watch(control, uid)
         deployment = _read(control, uid)
     if operation is None and await stopping.step(control, deployment):
         return
@@ -86,7 +89,7 @@ def _provide(control: Control, deployment: Deployment) -> None:
     if deployment.outgoing is not None:
         failover.clean(control, deployment)
         return
-    if deployment.stage == "failed":
+    if deployment.stage == "failed" or budget.holds(deployment):
         return
     missing = missing_ranks(control, deployment)
     changed = deployment.applied != deployment.digest
@@ -208,9 +211,9 @@ def _take_nodes(
     now, share, ids = control.clock.now(), share_of(deployment), set()
     for item in result["nodes"]:
         ids.add(item["id"])
-        control.store.add(
-            Node(item["id"], deployment.uid, item["rank"], item["address"], created=now, hourly=share)
-        )
+        node = Node(item["id"], deployment.uid, item["rank"], item["address"], created=now, hourly=share)
+        if control.store.add(node):
+            ledger.made(control, deployment, node)
         control.presence.of(item["id"], control.clock.steady())
         before = control.store.first(
             Node, order="-gone", uid=deployment.uid, rank=item["rank"], node=tuple(operation.lost)
@@ -320,9 +323,12 @@ def _rest(control: Control, deployment: Deployment) -> None:
     """Remove a deployment that has had nothing to do for its time."""
     if deployment.keep or deployment.idle_s is None or deployment.wanted != "up" or deployment.stage != "up":
         return
-    if deployment.idle_since is None or current_run(control, deployment.uid) is not None:
+    since = budget.waiting_since(control, deployment)
+    if since is None and current_run(control, deployment.uid) is None:
+        since = deployment.idle_since
+    if since is None:
         return
-    idle = control.clock.now() - deployment.idle_since
+    idle = control.clock.now() - since
     if idle < deployment.idle_s or (deployment.retry_at or 0) > control.clock.now():
         return
     stops = not deployment.stop_down and stopping.can_stop(control, deployment)

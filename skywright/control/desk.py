@@ -9,7 +9,7 @@ from typing import Any
 from compiler import buckets
 from compiler.problem import Problem, Problems
 from compiler.spec import StackSpec
-from skywright.control import clouds, delivery, failover, leaving, operations, stopping, words
+from skywright.control import clouds, delivery, failover, leaving, ledger, operations, words
 from skywright.control.context import WORK, Control
 from skywright.control.desired import secrets_scope
 from skywright.control.gang import end
@@ -56,7 +56,7 @@ def launch(control: Control, order: Order) -> dict[str, Any]:
         else:
             row = _make(control, order)
             operations.take_env(control, row.uid, order.env)
-        number = _queue(control, row, order.run)
+        number = _queue(control, row, order.run, order.estimate)
     control.bell.ring(WORK, row.uid)
     return {"name": order.name, "run": number}
 
@@ -82,8 +82,11 @@ def _make(control: Control, order: Order) -> Deployment:
         retry=order.retry,
         choices=order.choices,
         policy=order.policy,
+        rates=order.rates,
+        budget=order.budget,
     )
     control.store.add(row)
+    ledger.opened(control, row, order.run.body["name"] or row.name)
     control.tell(
         row,
         "accepted",
@@ -104,6 +107,7 @@ def _reuse(control: Control, row: Deployment, order: Order) -> Deployment:
         "retry_at": None,
         "task": order.task,
         "policy": order.policy,
+        "budget": order.budget,
         "keep": order.keep,
         "idle_s": order.idle_s,
         "stop_down": order.down,
@@ -130,6 +134,7 @@ def _reuse(control: Control, row: Deployment, order: Order) -> Deployment:
             "place": order.place,
             "market": order.market,
             "hourly": order.hourly,
+            "rates": order.rates,
             "envelope": order.envelope,
         }
         told = f"{row.name} changes: its nodes are made to match the new task before the run begins"
@@ -148,7 +153,19 @@ def _reuse(control: Control, row: Deployment, order: Order) -> Deployment:
 
 def _as_it_is(control: Control, row: Deployment) -> dict[str, Any]:
     """What is put back when the change is refused, and the first run that needs the change."""
-    names = ("spec", "digest", "cloud", "place", "market", "hourly", "envelope", "choices", "task", "policy")
+    names = (
+        "spec",
+        "digest",
+        "cloud",
+        "place",
+        "market",
+        "hourly",
+        "envelope",
+        "choices",
+        "task",
+        "policy",
+        "rates",
+    )
     first_run = control.store.highest(Run, "run", uid=row.uid) + 1
     return {**{name: getattr(row, name) for name in names}, "first_run": first_run}
 
@@ -256,19 +273,13 @@ def _files_are_here(control: Control, order: RunOrder) -> None:
         )
 
 
-def _queue(control: Control, row: Deployment, order: RunOrder) -> int:
+def _queue(control: Control, row: Deployment, order: RunOrder, estimate: dict[str, Any] | None = None) -> int:
     number = control.store.highest(Run, "run", uid=row.uid) + 1
     ahead = len(control.store.find(Run, uid=row.uid, ended=None))
-    control.store.add(
-        Run(
-            row.uid,
-            number,
-            order.body["name"] or row.name,
-            control.clock.now(),
-            body=order.body,
-            call=order.call,
-        )
-    )
+    name = order.body["name"] or row.name
+    run = Run(row.uid, number, name, control.clock.now(), body=order.body, call=order.call)
+    control.store.add(run)
+    ledger.ordered(control, run, estimate)
     control.vault.put(secrets_scope(row.uid, number), order.secrets)
     waits = f", {ahead} ahead of it" if ahead else ""
     control.tell(row, "run", f"run {number} is queued{waits}", run=number, status="PENDING")
@@ -311,25 +322,6 @@ def stop_runs(control: Control, row: Deployment, numbers: list[int] | None, reas
                 control.tell(row, "run", f"run {run.run} is being stopped", run=run.run)
     control.bell.ring(WORK, *(node.node for node in control.store.find(Node, uid=row.uid, revoked=None)))
     return stopped
-
-
-def autostop(control: Control, name: str, idle_s: float | None, down: bool) -> dict[str, Any]:
-    """Give the nodes back after `idle_s` seconds without a run, counted from now; None: never.
-
-    Returns {idle_s, down} as it will be: `down` is True wherever nodes cannot be stopped.
-    """
-    row = living(control, name)
-    now = control.clock.now()
-    control.store.change(
-        row,
-        keep=idle_s is None,
-        idle_s=idle_s,
-        stop_down=down,
-        idle_since=None if row.idle_since is None else now,
-        retry_at=None if row.problem is None else row.retry_at,
-    )
-    control.bell.ring(WORK, row.uid)
-    return {"idle_s": idle_s, "down": down or not stopping.can_stop(control, row)}
 
 
 def down(control: Control, name: str, purge: bool, env: Mapping[str, str]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from compiler.problem import Problem
 from compiler.recovery import Move, Wait
 from compiler.spec import StackSpec
 from compiler.words import money
-from skywright.control import clouds, delivery, gang, operations, ranks, words
+from skywright.control import clouds, delivery, gang, ledger, operations, ranks, words
 from skywright.control.context import Control
 from skywright.control.desired import current_run
 from skywright.control.nodes import fence
@@ -51,6 +51,7 @@ def present(deployment: Deployment) -> Data:
         "where": deployment.place,
         "market": deployment.market,
         "hourly": deployment.hourly,
+        "rates": deployment.rates,
     }
 
 
@@ -120,6 +121,7 @@ def cleaned(control: Control, deployment: Deployment, operation: Operation, resu
         control.store.change(deployment, outgoing=outgoing)
         for node in control.store.find(Node, uid=deployment.uid, state=MOVED, gone=None):
             control.store.change(node, gone=now)
+            ledger.gone(control, node, now)
         return
     problem = dict(result["problem"] or {"code": "engine/failed", "message": "the engine operation failed"})
     problem["left_behind"] = problem.get("left_behind") or f"stack {operation.spec['stack']}"
@@ -225,6 +227,7 @@ def become(control: Control, deployment: Deployment, choice: Data, **changes: An
         place=choice["where"],
         market=choice["market"],
         hourly=choice["hourly"],
+        rates=choice.get("rates"),
         move=None,
         blocked=None,
         **changes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from compiler import recovery
 from compiler.recovery import Done, GiveUp, Move, Replace
-from skywright.control import breaker, clouds, delivery, operations, words
+from skywright.control import breaker, budget, clouds, delivery, figures, ledger, operations, words
 from skywright.control.context import WORK, Control
 from skywright.control.desired import current_run, secrets_scope
 from skywright.control.logbook import Part
@@ -94,6 +94,8 @@ def _begin_or_drop(control: Control, deployment: Deployment, run: Run) -> None:
         return
     if deployment.applied is not None and deployment.applied != deployment.digest:
         return  # the nodes are about to change
+    if budget.holds(deployment):
+        return
     if operations.unfinished(control, run.uid):
         return  # a node that joined early may be one that a killed operation left and that its successor removes
     by_rank = {
@@ -130,6 +132,7 @@ def _begin_or_drop(control: Control, deployment: Deployment, run: Run) -> None:
         )
         if not begun:
             return
+        ledger.begun(control, run, attempt)
         for rank in range(run.num_nodes):
             control.store.add(RunRank(run.uid, run.run, attempt, rank, by_rank[rank].node, changed=now))
         again = f", attempt {attempt}" if attempt > 1 else ""
@@ -194,18 +197,21 @@ def _recover(control: Control, deployment: Deployment, run: Run, ranks: tuple[Ra
     lost = [rank for rank in ranks if rank.leaving]
     missed = lost_work(control, deployment, run)
     now = control.clock.now()
-    if not control.store.change(
-        run,
-        when={"stopping": run.stopping, "attempt": run.attempt, "ended": None},
-        stopping="preempted" if any(rank.node.notice_until for rank in lost) else "lost",
-        status="RECOVERING",
-        preemptions=run.preemptions + bool(lost),
-        lost_work_s=run.lost_work_s + missed,
-        losses=[*run.losses[-50:], now],
-        failed_rank=None,
-        failed_at=None,
-    ):
-        return
+    how = "preempted" if any(rank.node.notice_until for rank in lost) else "lost"
+    with control.store.together():
+        if not control.store.change(
+            run,
+            when={"stopping": run.stopping, "attempt": run.attempt, "ended": None},
+            stopping=how,
+            status="RECOVERING",
+            preemptions=run.preemptions + bool(lost),
+            lost_work_s=run.lost_work_s + missed,
+            losses=[*run.losses[-50:], now],
+            failed_rank=None,
+            failed_at=None,
+        ):
+            return
+        ledger.lost(control, run, how if lost else figures.REPEATED, missed)
     names = ", ".join(rank.node.label for rank in lost) or "a node that lost track of it"
     control.tell(
         deployment,
@@ -222,16 +228,18 @@ def _recover(control: Control, deployment: Deployment, run: Run, ranks: tuple[Ra
 def _again(control: Control, deployment: Deployment, run: Run, seen: recovery.Facts) -> None:
     """The task failed by itself and may begin again: losses are not counted with that, nor that with losses."""
     counted = not recovery.means_again(seen)
-    if not control.store.change(
-        run,
-        when={"stopping": run.stopping, "attempt": run.attempt, "ended": None},
-        stopping="errored",
-        status="RECOVERING",
-        errors=run.errors + counted,
-        failed_rank=None,
-        failed_at=control.clock.now(),
-    ):
-        return
+    with control.store.together():
+        if not control.store.change(
+            run,
+            when={"stopping": run.stopping, "attempt": run.attempt, "ended": None},
+            stopping="errored",
+            status="RECOVERING",
+            errors=run.errors + counted,
+            failed_rank=None,
+            failed_at=control.clock.now(),
+        ):
+            return
+        ledger.lost(control, run, "errored", 0.0)
     of = f" (restart {run.errors + 1} of {seen.error_budget})" if counted else ", as its exit code asks"
     control.tell(
         deployment,
@@ -294,6 +302,7 @@ def end(
             run, when={"ended": None}, ended=now, status=status, reason=reason, exit_code=exit_code
         ):
             return
+        ledger.ended(control, run, status, now)
         control.vault.forget(secrets_scope(run.uid, run.run))
         control.store.change(deployment, idle_since=now)
         took = f" after {words.duration(now - run.started)}" if run.started else ""

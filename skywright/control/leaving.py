@@ -7,7 +7,7 @@ from typing import Any
 
 from compiler.problem import Problem
 from compiler.spec import StackSpec
-from skywright.control import clouds, failover, operations, retention, words
+from skywright.control import clouds, failover, ledger, operations, retention, words
 from skywright.control.context import Control, log
 from skywright.control.cost import spent
 from skywright.control.desired import current_run
@@ -166,6 +166,7 @@ def gone(
     for node in control.store.find(Node, uid=deployment.uid, revoked=None):
         fence(control, deployment, node, reason, state="gone")
     kept = _kept(control, deployment)
+    ledger.closed(control, deployment)
     control.store.change(deployment, ended=now, stage=stage, problem=None, blocked=None, kept=kept)
     text = f"{deployment.name} {told} · ${spent(control, deployment):.2f}"
     if kept:

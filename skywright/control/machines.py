@@ -41,6 +41,25 @@ def start(control: Control, name: str) -> dict[str, Any]:
     return {"name": name}
 
 
+def autostop(control: Control, name: str, idle_s: float | None, down: bool) -> dict[str, Any]:
+    """Give the nodes back after `idle_s` seconds without a run, counted from now; None: never.
+
+    Returns {idle_s, down} as it will be: `down` is True wherever nodes cannot be stopped.
+    """
+    row = living(control, name)
+    now = control.clock.now()
+    control.store.change(
+        row,
+        keep=idle_s is None,
+        idle_s=idle_s,
+        stop_down=down,
+        idle_since=None if row.idle_since is None else now,
+        retry_at=None if row.problem is None else row.retry_at,
+    )
+    control.bell.ring(WORK, row.uid)
+    return {"idle_s": idle_s, "down": down or not stopping.can_stop(control, row)}
+
+
 async def login(control: Control, name: str, env: Mapping[str, str]) -> dict[str, Any]:
     """Renew the credentials of a deployment once its cloud has accepted them; what waited for them goes on.
 

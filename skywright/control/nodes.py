@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from compiler.problem import Problems
-from skywright.control import clouds, words
+from skywright.control import clouds, ledger, words
 from skywright.control.context import WORK, Control, log
 from skywright.control.cost import share_of
 from skywright.control.logbook import PHASES as PARTS
@@ -108,6 +108,8 @@ def admit(
         node = control.store.first(Node, node=name)
         if node is None or node.revoked:
             raise Refused(409, node.revoked or "" if node else "", stop=True)
+        if first:
+            ledger.made(control, deployment, node)
         again = node.joined is not None
         control.store.change(
             node,
@@ -283,15 +285,18 @@ def fence(control: Control, deployment: Deployment, node: Node, reason: str, sta
     One that is `moved` goes on existing, and costing, until its stack is gone.
     """
     now = control.clock.now()
-    done = control.store.change(
-        node,
-        when={"revoked": None},
-        revoked=reason,
-        state=state,
-        gone=None if state == "moved" else now,
-        token_hash=None,
-        last_seen=control.presence.last(node.node) or node.last_seen,
-    )
+    with control.store.together():
+        done = control.store.change(
+            node,
+            when={"revoked": None},
+            revoked=reason,
+            state=state,
+            gone=None if state == "moved" else now,
+            token_hash=None,
+            last_seen=control.presence.last(node.node) or node.last_seen,
+        )
+        if done and state != "moved":
+            ledger.gone(control, node, now)
     if done:
         control.presence.forget(node.node)
         control.bell.ring(node.node, WORK)

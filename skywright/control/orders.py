@@ -9,6 +9,7 @@ from typing import Any
 
 from compiler.problem import Problem, Problems
 from compiler.spec import StackSpec
+from skywright.control.ledger import RATES
 from stacks.rules.policy import Policy
 
 IDLE_S = 600.0
@@ -86,6 +87,12 @@ class Order:
     env: dict[str, str]
     choices: list[dict[str, Any]]
     """The approved placements in their order, the first is `spec`: {spec, where, market, hourly, gpus_per_node}."""
+    rates: dict[str, Any] | None = None
+    """What a node costs beside its price: ledger.py's RATES."""
+    estimate: dict[str, Any] | None = None
+    """What the plan says that the run costs: {total, hours, transfer, cloud, ...}."""
+    budget: dict[str, Any] | None = None
+    """What the whole task may cost: budget.py's {usd}."""
     policy: dict[str, Any] = field(default_factory=dict)
     """By which its operations are judged: stacks/rules/policy.py, as data."""
 
@@ -111,6 +118,9 @@ class Order:
             retry=bool(options.get("retry_until_up")),
             env=read_env(data),
             choices=[_choice(one) for one in data.get("choices") or ()],
+            rates=_rates(plan.get("rates")),
+            estimate=_estimate(plan.get("estimate")),
+            budget=None if plan.get("budget") is None else {"usd": float(plan["budget"])},
             policy=Policy.from_data(data.get("policy") or {}).to_data(),
         )
 
@@ -122,7 +132,20 @@ def _choice(data: Mapping[str, Any]) -> dict[str, Any]:
         "market": str(data["market"]),
         "hourly": float(data["hourly"]),
         "gpus_per_node": int(data["gpus_per_node"]),
+        "rates": _rates(data.get("rates")),
     }
+
+
+def _rates(data: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if data is None:
+        return None
+    return {name: None if data.get(name) is None else float(data[name]) for name in RATES}
+
+
+def _estimate(data: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if data is None:
+        return None
+    return {**data, "total": float(data["total"]), "cloud": str(data["cloud"])}
 
 
 def read_env(data: Mapping[str, Any]) -> dict[str, str]:

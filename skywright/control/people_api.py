@@ -15,7 +15,19 @@ from starlette.routing import Route
 
 from compiler.codec import encode
 from compiler.problem import Problem, Problems
-from skywright.control import VERSION, clouds, cost, desk, loss, losses, machines, strays, survey, view
+from skywright.control import (
+    VERSION,
+    budget,
+    clouds,
+    cost,
+    desk,
+    loss,
+    losses,
+    machines,
+    strays,
+    survey,
+    view,
+)
 from skywright.control.chaos import strike
 from skywright.control.context import WORK, Control
 from skywright.control.http import bearer, control_of, data, stream
@@ -208,7 +220,7 @@ async def autostop(request: Request) -> Response:
     if idle is not None and not isinstance(idle, (int, float)):
         raise HTTPException(400, "idle_s is a number")
     name, down = request.path_params["name"], bool(asked.get("down", True))
-    return JSONResponse(desk.autostop(control_of(request), name, idle, down))
+    return JSONResponse(machines.autostop(control_of(request), name, idle, down))
 
 
 async def down(request: Request) -> Response:
@@ -233,7 +245,19 @@ async def chaos(request: Request) -> Response:
 
 
 async def costs(request: Request) -> Response:
-    return JSONResponse(cost.report(control_of(request)))
+    names, by = request.query_params.getlist("name"), request.query_params.get("by")
+    if by is None:
+        return JSONResponse(cost.report(control_of(request), names))
+    if by not in cost.BY:
+        raise HTTPException(400, f"by is one of {', '.join(cost.BY)}")
+    return JSONResponse(cost.report_by(control_of(request), by, names))
+
+
+async def set_budget(request: Request) -> Response:
+    usd = (await data(request, ORDER_BYTES)).get("usd")
+    if usd is not None and (not isinstance(usd, (int, float)) or isinstance(usd, bool) or not usd > 0):
+        raise HTTPException(400, "usd is a number above 0, or null")
+    return JSONResponse(budget.allow(control_of(request), request.path_params["name"], usd))
 
 
 async def recent_losses(request: Request) -> Response:
@@ -311,6 +335,7 @@ ROUTES = [
     _route("/v1/deployments/{name}/release", release, "POST"),
     _route("/v1/deployments/{name}/chaos", chaos, "POST"),
     _route("/v1/deployments/{name}/login", login, "POST"),
+    _route("/v1/deployments/{name}/budget", set_budget, "POST"),
     _route("/v1/deployments/{name}/drift", drift, "POST"),
     _route("/v1/deployments/{name}/access", access, "POST"),
     _route("/v1/deployments/{name}/endpoints", endpoints, "GET"),

@@ -30,6 +30,7 @@ class Deployment(Row):
     became `gone`. `task` is the redacted task of the newest launch, `before` what a change that is not applied yet
     found: it is put back when that change is refused. `choices`, `tries`, `outgoing` and `move` are failover.py's,
     `delivered` is delivery.py's. `policy` is that of the newest launch, for every operation until the next.
+    `rates` (ledger.py) are what a node costs where it is now, `budget` is budget.py's.
     """
 
     TABLE = "deployments"
@@ -72,6 +73,8 @@ class Deployment(Row):
     move: Data | None = field(metadata=JSON, default=None)
     delivered: Data | None = field(metadata=JSON, default=None)
     policy: Data | None = field(metadata=JSON, default=None)
+    rates: Data | None = field(metadata=JSON, default=None)
+    budget: Data | None = field(metadata=JSON, default=None)
 
     @property
     def nodes_wanted(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from compiler.offer import Capability
 from compiler.problem import Problem, Problems
-from skywright.control import clouds, words
+from skywright.control import clouds, ledger, words
 from skywright.control.context import WORK, Control
 from skywright.control.desired import current_run
 from skywright.control.rows import Deployment, Node
@@ -68,6 +68,8 @@ async def _stop(control: Control, deployment: Deployment) -> bool:
     await clouds.ask_of(control, deployment, "stop", tuple(node.node for node in nodes))
     with control.store.together():
         control.store.change(deployment, stage="stopped", problem=None, blocked=None, failures=0)
+        for node in nodes:
+            ledger.stopped(control, node)
         says = f"{deployment.name} is stopped: {words.few(len(nodes), 'node')}, whose disks stay"
         control.tell(deployment, "stopped", f"{says}; `skywright start {deployment.name}` goes on")
     return True
@@ -85,6 +87,7 @@ async def _start(control: Control, deployment: Deployment) -> bool:
             control.store.change(
                 node, state="starting", joined=None, token_hash=None, stopped=None, paused_s=paused
             )
+            ledger.started(control, node)
             control.presence.forget(node.node)
             control.presence.of(node.node, control.clock.steady())
         control.store.change(

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, Column, Double, Index, MetaData, Table, Text, TypeDecorator, text
 from sqlalchemy.engine import Dialect
 
+from skywright.control.entries import ENTRIES
 from skywright.control.rows import ROWS, Row
 
 NO_NUL = "\N{REPLACEMENT CHARACTER}"
@@ -56,7 +57,7 @@ def _table(kind: type[Row]) -> Table:
     return Table(kind.TABLE, METADATA, *(_column(kind, item) for item in dataclasses.fields(kind)))
 
 
-TABLES: dict[type[Row], Table] = {kind: _table(kind) for kind in ROWS}
+TABLES: dict[type[Row], Table] = {kind: _table(kind) for kind in (*ROWS, *ENTRIES)}
 
 
 def _index(name: str, table: str, column: str, *, only: str | None = None, unique: bool = False) -> None:
@@ -69,3 +70,4 @@ _index("nodes_of_deployment", "nodes", "uid")
 _index("operations_of_deployment", "operations", "uid")
 _index("jobs_by_phase", "jobs", "phase")
 _index("jobs_of_batch", "jobs", "batch")
+_index("ledger_spans_of_deployment", "ledger_spans", "uid")

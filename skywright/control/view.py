@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from skywright.control import stopping
+from skywright.control import budget, cost, stopping
 from skywright.control.context import Control
-from skywright.control.cost import spent
 from skywright.control.progress import kept_folder, measure, shown
 from skywright.control.rows import Deployment, Event, Node, Run, RunRank
 
@@ -20,7 +19,8 @@ def deployment(control: Control, row: Deployment, *, measured: bool = False) -> 
     last = control.store.first(Event, order="-seq", uid=row.uid)
     idle = row.idle_since is not None and turn is None and row.ended is None and row.stage == "up"
     down = row.stop_down or not stopping.can_stop(control, row)
-    blocked = row.blocked or (control.full if row.ended is None else None)
+    figures = cost.of(control, row)
+    blocked = row.blocked or budget.reason(row) or (control.full if row.ended is None else None)
     return {
         "name": row.name,
         "project": row.project,
@@ -36,8 +36,11 @@ def deployment(control: Control, row: Deployment, *, measured: bool = False) -> 
         "nodes_wanted": row.nodes_wanted,
         "spec": row.spec,
         "task": row.task,
+        "rates": row.rates,
         "hourly": 0.0 if row.stage == "stopped" else row.hourly,
-        "spent": spent(control, row),
+        "spent": figures.spent,
+        "figures": figures.to_data(),
+        "budget": budget.told(row),
         "created": row.created,
         "up_s": (row.ended or now) - row.up_since if row.up_since else 0.0,
         "idle_s": now - row.idle_since if idle and row.idle_since is not None else None,

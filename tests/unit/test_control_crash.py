@@ -12,6 +12,8 @@ import pytest
 
 from skywright.control import desired, desk, loop, nodes, retention
 from skywright.control.context import Control
+from skywright.control.entries import Account, Attempt, Span, Work
+from skywright.control.figures import Books, total
 from skywright.control.orders import read_order
 from skywright.control.rows import Deployment, Event, Node, NodeEvent, Operation, Run, Secret
 from skywright.control.store import Store
@@ -214,7 +216,29 @@ class Wandering(Life):
         texts = [event.text for event in store.find(Event, order="seq")]
         assert len([text for text in texts if " moved from " in text]) == 1
         assert len([text for text in texts if " refused: " in text]) == 3
+        check_ledger(store)
         store.close()
+
+
+def check_ledger(store: Store) -> None:
+    """It holds each node, run and attempt once, and agrees with what the other tables say of them."""
+    nodes = {row.node: row for row in store.find(Node)}
+    spans = store.find(Span)
+    assert sorted(span.node for span in spans) == sorted(nodes), "each node has one time"
+    for span in spans:
+        node = nodes[span.node]
+        assert (span.began, span.ended, span.rank) == (node.created, node.gone, node.rank)
+    [account] = store.find(Account)
+    [run] = store.find(Run)
+    [work] = store.find(Work)
+    assert account.closed is not None
+    assert (work.submitted, work.ended, work.status) == (run.submitted, run.ended, "SUCCEEDED")
+    attempts = store.find(Attempt, order="attempt")
+    assert [(one.attempt, one.how) for one in attempts] == [(1, "preempted"), (2, "SUCCEEDED")]
+    assert sum(one.lost_s for one in attempts) == run.lost_work_s
+    told = total(Books(account, spans, [work], attempts), 1e10)
+    assert (told.preemptions, told.recoveries, told.runs) == (run.preemptions, run.recoveries, 1)
+    assert told.running_s == pytest.approx(sum((row.gone or 0) - row.created for row in nodes.values()))
 
 
 def check(life: Life) -> None:
@@ -232,6 +256,7 @@ def check(life: Life) -> None:
     texts = [event.text for event in store.find(Event, order="seq")]
     assert len([text for text in texts if " replaced (" in text]) == 1
     assert [event.seq for event in store.find(Event, order="seq")] == list(range(1, len(texts) + 1))
+    check_ledger(store)
     store.close()
 
 
