@@ -134,7 +134,7 @@ class _Reader:
     def _unknown(self, word: str, name: str) -> Problem:
         if name in self.verb.later:
             return _problem(
-                "usage/not-supported-yet", f"`--{name}` of `{self.verb.name}` is not supported yet"
+                "usage/not-supported-yet", f"`--{name}` of `{self.verb.spoken}` is not supported yet"
             )
         import difflib
 
@@ -142,9 +142,9 @@ class _Reader:
         hints = [f"did you mean `--{near[0]}`?"] if near else []
         if any(positional.many for positional in self.verb.words) and self.words:
             hints.append("flags of a command of your own go behind `--`")
-        hints.append(f"all flags: {self.verb.name} --help")
+        hints.append(f"all flags: {self.verb.spoken} --help")
         return _problem(
-            "usage/unknown-flag", f"`{self.verb.name}` has no flag `{word.partition('=')[0]}`", hints
+            "usage/unknown-flag", f"`{self.verb.spoken}` has no flag `{word.partition('=')[0]}`", hints
         )
 
     def place_words(self) -> None:
@@ -169,20 +169,20 @@ class _Reader:
             raise Problems(
                 _problem(
                     "usage/too-many-words",
-                    f"`{self.verb.name}` takes no word `{words[0]}`",
+                    f"`{self.verb.spoken}` takes no word `{words[0]}`",
                     [usage(self.verb)],
                 )
             )
 
     def _missing(self, positional: Positional) -> Problem:
         return _problem(
-            "usage/missing-word", f"`{self.verb.name}` needs {positional.help}", [usage(self.verb)]
+            "usage/missing-word", f"`{self.verb.spoken}` needs {positional.help}", [usage(self.verb)]
         )
 
 
 def usage(verb: Verb, program: str = "") -> str:
     """`up [flags] FILE|COMMAND...`, on one line."""
-    parts = [program, verb.name, "[flags]"]
+    parts = [program, verb.spoken, "[flags]"]
     for positional in verb.words:
         name = positional.name.upper() + ("..." if positional.many else "")
         parts.append(f"[{name}]" if positional.optional else name)

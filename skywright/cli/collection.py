@@ -16,7 +16,7 @@ from skywright import __version__
 from skywright.cli import screen
 from skywright.cli.arguments import Values
 from skywright.cli.flags import Flag, Kind, Verb
-from skywright.cli.program import describe, guarded, run_verb, run_words
+from skywright.cli.program import describe, guarded, joined, run_verb, run_words
 from skywright.cli.verbs import VERBS, find
 
 KINDS = {Kind.SWITCH: bool, Kind.TEXT: str, Kind.WHOLE: int, Kind.NUMBER: float, Kind.MANY: list}
@@ -89,7 +89,7 @@ class Program(InvokeProgram):
         super().__init__(version=__version__, namespace=namespace, name="skywright", binary=name)
 
     def parse_tasks(self) -> None:
-        words = self.core.unparsed
+        words = joined(self.core.unparsed)
         if (
             not words
             or find(words[0], self.verbs) is None

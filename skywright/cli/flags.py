@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+GROUPS = ("jobs",)
+"""First words of verbs of two words; the table has them as one, `jobs-launch`."""
+
 
 class Kind(Enum):
     """What a flag's value is."""
@@ -61,6 +64,12 @@ class Verb:
     aliases: tuple[str, ...] = ()
     doc: str = ""
     later: frozenset[str] = frozenset()
+
+    @property
+    def spoken(self) -> str:
+        """As it is typed: `jobs launch` is two words."""
+        group, _, rest = self.name.partition("-")
+        return f"{group} {rest}" if group in GROUPS else self.name
 
 
 def text(name: str, help: str, value: str = "TEXT", short: str = "", also: tuple[str, ...] = ()) -> Flag:

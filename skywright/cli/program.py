@@ -16,7 +16,7 @@ from compiler.problem import Exit, Problem, Problems
 from skywright import __version__
 from skywright.cli import screen
 from skywright.cli.arguments import Values, parse, usage
-from skywright.cli.flags import Kind, Positional, Verb
+from skywright.cli.flags import GROUPS, Kind, Positional, Verb
 from skywright.cli.verbs import VERBS, find
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
@@ -50,9 +50,14 @@ def main(argv: Sequence[str] | None = None, *, name: str = "skywright", extra: t
 def run_words(verbs: tuple[Verb, ...], words: Sequence[str], name: str) -> int:
     """Run `words`, the first of which is a verb."""
     as_data = "--json" in words
+    words = joined(words)
     verb = find(words[0], verbs)
 
     def act() -> int:
+        if words[0] in GROUPS and (len(words) == 1 or words[1] in ("-h", "--help")):
+            return _print(
+                overview(tuple(one for one in verbs if one.spoken.startswith(f"{words[0]} ")), name)
+            )
         if verb is None:
             raise Problems(_unknown_verb(words[0], verbs))
         values = parse(verb, words[1:], called=words[0])
@@ -61,6 +66,13 @@ def run_words(verbs: tuple[Verb, ...], words: Sequence[str], name: str) -> int:
         return run_verb(verb, values)
 
     return guarded(act, as_data=as_data)
+
+
+def joined(words: Sequence[str]) -> Sequence[str]:
+    """With the two words of a verb as one: `jobs launch` as `jobs-launch`."""
+    if len(words) > 1 and words[0] in GROUPS and not words[1].startswith("-"):
+        return [f"{words[0]}-{words[1]}", *words[2:]]
+    return words
 
 
 def run_verb(verb: Verb, values: Values) -> int:
@@ -132,9 +144,11 @@ def _crashed(error: Exception) -> int:
 def _unknown_verb(word: str, verbs: tuple[Verb, ...]) -> Problem:
     import difflib
 
-    names = [name for verb in verbs for name in (verb.name, *verb.aliases)]
+    names = {name: verb.spoken for verb in verbs for name in (verb.name, *verb.aliases)}
     near = difflib.get_close_matches(word, names, n=1)
-    hint = f"did you mean `{near[0]}`?" if near else "all commands: --list"
+    meant = names[near[0]] if near and near[0].partition("-")[0] in GROUPS else (near or [""])[0]
+    hint = f"did you mean `{meant}`?" if near else "all commands: --list"
+    word = word.replace("-", " ", 1) if word.partition("-")[0] in GROUPS else word
     return Problem("usage/unknown-command", f"`{word}` is not a command", hint=hint)
 
 
@@ -146,7 +160,7 @@ def _print(text: str) -> int:
 
 def overview(verbs: tuple[Verb, ...], name: str) -> str:
     """All verbs with a line each."""
-    shown = [", ".join((verb.name, *verb.aliases)) for verb in verbs]
+    shown = [", ".join((verb.spoken, *verb.aliases)) for verb in verbs]
     width = max(map(len, shown))
     lines = [f"{name} {__version__}: an infrastructure compiler for AI workloads", "", "Commands:", ""]
     lines += [f"  {spelt.ljust(width)}  {verb.help}" for spelt, verb in zip(shown, verbs, strict=True)]

@@ -24,6 +24,7 @@ from skywright.cli.flags import (
     Verb,
     text,
 )
+from skywright.cli.job_verbs import JOB_VERBS
 from skywright.cli.review_verbs import PREVIEW, REVIEW_VERBS
 from skywright.cli.state_verbs import STATE_VERBS
 
@@ -359,6 +360,7 @@ VERBS: tuple[Verb, ...] = (
         doc=CHAOS_DOC,
     ),
     *REVIEW_VERBS,
+    *JOB_VERBS,
     *STATE_VERBS,
 )
 

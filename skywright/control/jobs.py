@@ -318,5 +318,6 @@ def forget_batch(control: Control, batch: int) -> None:
 
 
 def _called(job: Job, one: JobStage) -> str:
-    """What a stage is called in sentences."""
-    return f"job {job.id}" if one.name == job.name else f"{one.name} of job {job.id}"
+    """What a stage is called in sentences; the only one is the job."""
+    several = one.deployment.startswith(f"job-{job.id}-{one.stage}-")
+    return f"{one.name} of job {job.id}" if several else f"job {job.id}"
