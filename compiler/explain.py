@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from compiler import sharing
 from compiler.cost import DISK_GB, Cost, soonest_h
+from compiler.lower import GANG_DEADMAN_S, SINGLE_DEADMAN_S
 from compiler.offer import Market, Offer
 from compiler.plan import Placement, Plan
 from compiler.task import Requirements, Task
@@ -20,6 +21,14 @@ ALTERNATIVES = 10
 
 DEFAULT_STAY_S = 600
 """How long nodes stay after the last run when the task says nothing."""
+
+LEFT_ALONE = {
+    "aws": "are terminated",
+    "gcp": "stop: then only their disks cost",
+    "azure": "are deallocated: then only their disks and addresses cost",
+    "kubernetes": "end with their Job",
+}
+"""What nodes do when control has been silent for too long."""
 
 NOTHING = 0.0005
 """USD that nobody calls dearer."""
@@ -236,6 +245,10 @@ def _remarks(task: Task, plan: Plan) -> Iterator[str]:
         yield "  after the last run the nodes stay until `down`"
     else:
         yield f"  after the last run the nodes stay for {span(idle)}"
+    ending = LEFT_ALONE.get(chosen.offer.cloud)
+    if ending or not chosen.free:
+        silent = span(GANG_DEADMAN_S if chosen.nodes > 1 else SINGLE_DEADMAN_S)
+        yield f"  left alone (control's machine sleeps) for {silent}, nodes save and {ending or 'end'}"
     if chosen.hours:
         yield f"  it takes {span(chosen.hours * 3600)}, start and expected losses with it"
     yield from _limits(task, plan)

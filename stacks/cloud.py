@@ -150,8 +150,8 @@ class Cloud(Protocol):
     A cloud whose own controllers make nodes (`NodeFacts.resource`) also has `present(spec, lost, stopping, tell)`: it
     gives up what is left of the `lost` ids, waits for one node of each rank, and answers rows as `nodes` has them.
 
-    One that keeps a checkpoint folder in storage which a person may remove has `kept(spec)`: what stays after `down`,
-    as Idle, without asking anybody.
+    One that keeps a checkpoint folder in storage which a person may remove has `kept(spec, stores)`: what stays after
+    `down`, as Idle, without asking anybody. `stores` are those that stacks of the deployment have exported.
 
     One that sells machines which its stacks cannot make has `UNMADE`: how the names of their accelerators begin -> why;
     no plan chooses them.

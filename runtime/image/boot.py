@@ -76,6 +76,8 @@ def start(given: dict[str, Any], whoami: Callable[[], dict[str, Any]], fetch: Ca
         except Exception as error:
             say("the metadata service does not answer: %r" % error)
             time.sleep(2)
+    # What is left to do with the machine, then off: where this fails, off all the same.
+    off = "%s -I %s/leaving.py %s; poweroff" % (sys.executable, os.path.dirname(command[4]), command[5])
     manifest = {"version": 1, "home": "/root", "state": STATE + "/agent", **given, **who}
     with open(command[-1], "w") as file:
         json.dump(manifest, file)
@@ -83,12 +85,12 @@ def start(given: dict[str, Any], whoami: Callable[[], dict[str, Any]], fetch: Ca
         with open(UNIT, "w") as file:
             file.write(
                 "[Unit]\nAfter=network-online.target\n[Service]\nExecStart=%s\nRestart=on-failure\nRestartSec=1\n"
-                "KillMode=process\nExecStopPost=/bin/sh -c '[ \"$EXIT_STATUS\" != 0 ] || poweroff'\n"
-                "[Install]\nWantedBy=multi-user.target\n" % " ".join(command)
+                "KillMode=process\nTimeoutStopSec=300\nExecStopPost=/bin/sh -c '[ \"$EXIT_STATUS\" != 0 ] || { %s; }'\n"
+                "[Install]\nWantedBy=multi-user.target\n" % (" ".join(command), off)
             )
         subprocess.call(["systemctl", "daemon-reload"])
         subprocess.call(["systemctl", "enable", "--now", "skywright"])
         return
     while subprocess.call(command):
         time.sleep(1)
-    subprocess.call(["poweroff"])
+    subprocess.call(["sh", "-c", off])

@@ -128,10 +128,12 @@ def storage_after(deployment: dict[str, Any]) -> tuple[Idle, ...]:
     """What of it the cloud keeps when it is gone, for its checkpoint folder."""
     from compiler.spec import StackSpec
     from stacks import cloud
+    from stacks.boot import Store
 
     spec = StackSpec.from_data(deployment["spec"]) if deployment.get("spec") else None
     kept = getattr(cloud(spec.cloud), "kept", None) if spec and spec.checkpoint else None
-    return tuple(kept(spec)) if kept else ()
+    stores = [Store.from_data(one) for one in deployment.get("stores") or ()] if kept else []
+    return tuple(kept(spec, stores)) if kept else ()
 
 
 def _say(deployment: dict[str, Any], *, purge: bool) -> None:

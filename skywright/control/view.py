@@ -7,7 +7,7 @@ from typing import Any
 from skywright.control import budget, cost, stopping
 from skywright.control.context import Control
 from skywright.control.progress import kept_folder, measure, shown
-from skywright.control.rows import Deployment, Event, Node, Run, RunRank
+from skywright.control.rows import Deployment, Event, Node, Operation, Run, RunRank
 
 
 def deployment(control: Control, row: Deployment, *, measured: bool = False) -> dict[str, Any]:
@@ -50,7 +50,15 @@ def deployment(control: Control, row: Deployment, *, measured: bool = False) -> 
         "problem": row.problem,
         "run": run(control, newest) if newest else None,
         "kept": _kept(control, row) if measured and row.ended is None else row.kept,
+        "stores": stores(control, row.uid),
     }
+
+
+def stores(control: Control, uid: str) -> list[dict[str, Any]]:
+    """Where its stacks put objects, the newest first: a checkpoint may lie in each, also when it has moved since."""
+    ended = control.store.find(Operation, order="-started", uid=uid, state="done")
+    found = [one.result["store"] for one in ended if one.result and one.result.get("store")]
+    return [one for number, one in enumerate(found) if one not in found[:number]]
 
 
 def state(row: Deployment, nodes: list[Node], turn: Run | None, blocked: str | None) -> str:

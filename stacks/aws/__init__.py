@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from compiler.offer import Capability, Offer
 from compiler.spec import Foundation, StackSpec
 from stacks.aws.failures import sort as sort
+from stacks.boot import Store
 from stacks.cloud import ANYWHERE, Access, Check, Idle, NodeFacts, Probe, Scope, Traces
 
 NAME = "aws"
@@ -106,6 +107,18 @@ def idle(spec: Foundation) -> tuple[Idle, ...]:
     """The VPC and what is in it; none of it is billed."""
     says = "VPC, subnets, internet gateway, route table and S3 gateway endpoint are not billed"
     return (Idle(f"network {spec.name} in {spec.region}", 0.0, says),)
+
+
+def kept(spec: StackSpec, stores: Sequence[Store] = ()) -> tuple[Idle, ...]:
+    """The buckets in which a checkpoint may lie."""
+    from stacks import keeping
+
+    return keeping.stores(
+        spec,
+        stores,
+        "s3",
+        lambda one: (f"bucket s3://{one.bucket}", f"aws s3 rb --force s3://{one.bucket}"),
+    )
 
 
 def write_secrets(spec: StackSpec, values: Mapping[str, str]) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from compiler.offer import Capability, Offer
 from compiler.spec import Foundation, StackSpec
 from stacks.azure.failures import sort as sort
+from stacks.boot import Store
 from stacks.cloud import ANYWHERE, Access, Check, Idle, NodeFacts, Probe, Scope, Traces
 
 NAME = "azure"
@@ -89,6 +90,20 @@ def idle(spec: Foundation) -> tuple[Idle, ...]:
     """The virtual network; none of it is billed."""
     says = "resource group, virtual network and security group are not billed"
     return (Idle(f"network {spec.name} in {spec.region}", 0.0, says),)
+
+
+def kept(spec: StackSpec, stores: Sequence[Store] = ()) -> tuple[Idle, ...]:
+    """The storage accounts in which a checkpoint may lie, with their resource group where that is ours."""
+    from stacks import keeping
+    from stacks.azure import names
+
+    def named(one: Store) -> tuple[str, str]:
+        account, group = one.account or "", names.group(spec)
+        if spec.given.group:
+            return f"storage account {account}", f"az storage account delete --name {account}"
+        return f"storage account {account} in resource group {group}", f"az group delete --name {group}"
+
+    return keeping.stores(spec, stores, "azblob", named)
 
 
 def write_secrets(spec: StackSpec, values: Mapping[str, str]) -> None:

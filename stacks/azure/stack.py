@@ -18,7 +18,9 @@ PREFIX, CONTAINER = "skywright", "skywright"
 READER = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1"
 CONTRIBUTOR = "ba92f5b4-2d11-453d-a403-e96b0029c9fe"
 SECRETS_USER = "4633458b-17de-408a-b874-0445c86b69e6"
-"""Azure's own roles: Storage Blob Data Reader, Storage Blob Data Contributor, Key Vault Secrets User."""
+POWER = "40c5ff49-9181-41f8-ae61-143b0e78555e"
+"""Azure's own roles: Storage Blob Data Reader, Storage Blob Data Contributor, Key Vault Secrets User, Desktop
+Virtualization Power On Off Contributor, the smallest that lets a machine be deallocated."""
 
 
 def build(spec: StackSpec) -> None:
@@ -37,6 +39,10 @@ def build(spec: StackSpec) -> None:
     identity, principal, client = _identity(spec, group, options, asking)
     account, container = _storage(spec, subscription, group, options)
     rights = _rights(spec, container, principal, options)
+    if not spec.given.group:
+        whole = f"/subscriptions/{subscription}/resourceGroups"
+        scope = pulumi.Output.from_input(group).apply(lambda name: f"{whole}/{name}")
+        rights.append(_assignment(spec, "ends", POWER, scope, principal, options))
     vault = None
     if spec.secrets:
         tenant = authorization.get_client_config_output(opts=asking).apply(lambda one: one.tenant_id)

@@ -72,7 +72,7 @@ def _inside(
     subscription = session.subscription(Scope.of(spec))
     account = f"{group}/providers/{STORAGE}/{names.storage(spec, subscription)}"
     container = f"{account}/blobServices/default/containers/{CONTAINER}"
-    scopes = {"reads": container, "writes": container}
+    scopes = {"reads": container, "writes": container, **({} if spec.given.group else {"ends": group})}
     vault = next((one["id"] for one in mine if one["type"].lower().endswith("/vaults")), None)
     for name, scope in {**scopes, **({"secrets": vault} if vault else {})}.items():
         number = names.assignment(spec, subscription, name)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from compiler.offer import Capability, Offer
 from compiler.spec import Foundation, StackSpec
+from stacks.boot import Store
 from stacks.cloud import ANYWHERE, Access, Check, Idle, NodeFacts, Probe, Scope, Traces
 from stacks.gcp.failures import sort as sort
 
@@ -86,6 +87,18 @@ def idle(spec: Foundation) -> tuple[Idle, ...]:
     """The network; none of it is billed."""
     says = "network, subnetwork and firewall are not billed"
     return (Idle(f"network {spec.name} in {spec.region}", 0.0, says),)
+
+
+def kept(spec: StackSpec, stores: Sequence[Store] = ()) -> tuple[Idle, ...]:
+    """The buckets in which a checkpoint may lie."""
+    from stacks import keeping
+
+    return keeping.stores(
+        spec,
+        stores,
+        "gcs",
+        lambda one: (f"bucket gs://{one.bucket}", f"gcloud storage rm --recursive gs://{one.bucket}"),
+    )
 
 
 def write_secrets(spec: StackSpec, values: Mapping[str, str]) -> None:

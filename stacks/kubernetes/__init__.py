@@ -107,7 +107,7 @@ def idle(spec: Foundation) -> tuple[Idle, ...]:
     return ()
 
 
-def kept(spec: StackSpec) -> tuple[Idle, ...]:
+def kept(spec: StackSpec, stores: object = ()) -> tuple[Idle, ...]:
     """The claim of a checkpoint folder, which stays when the deployment goes."""
     from stacks.kubernetes import claim
 

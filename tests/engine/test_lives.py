@@ -19,6 +19,7 @@ from compiler.offer import Accelerator, Market
 from compiler.spec import Foundation, StackSpec
 from stacks import cloud as cloud_of
 from stacks import home, operate
+from stacks.boot import Store as Kept
 from stacks.cloud import Failure
 from stacks.provider import agents
 from tests.faults.plugin import hit
@@ -279,7 +280,9 @@ KEPT = {
 
 def test_a_checkpoint_outlives_its_stack_and_is_taken_on_again(cloud: str, desk: Any, store: Store) -> None:
     wanted = spec(cloud, nodes=1, checkpoint="~/ckpt", secrets=("HF_TOKEN",))
-    desk.well("up", wanted)
+    up = desk.well("up", wanted)
+    (told,) = cloud_of(cloud).kept(wanted, [Kept.from_data(up["store"])])  # type: ignore[attr-defined]
+    assert any(name.rpartition("/")[2] in told.what for _, name in store.left())
     states = list(desk.state.rglob("*.json"))
     assert states
     for path in states:  # nothing of a secret or of this machine is in a state

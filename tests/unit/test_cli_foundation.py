@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,8 +12,9 @@ from typing import Any
 import pytest
 
 import stacks
+from compiler.offer import Market
 from compiler.problem import Problems
-from compiler.spec import Foundation
+from compiler.spec import Foundation, StackSpec
 from skywright.cli import down, foundation, operating
 from skywright.cli.arguments import Values, parse
 from skywright.cli.verbs import find
@@ -114,3 +116,51 @@ def test_a_backend_without_a_folder_is_asked(monkeypatch: pytest.MonkeyPatch) ->
     [one] = standing.foundations(env, "skywright", {})
     assert one.where == "toy/us-1"
     assert standing.foundations(env, "skywright", {}, ask=False) == ()
+
+
+STORES = {
+    "aws": (
+        {"kind": "s3", "bucket": "sky-1", "prefix": "p"},
+        "bucket s3://sky-1",
+        "aws s3 rb --force s3://sky-1",
+    ),
+    "gcp": (
+        {"kind": "gcs", "bucket": "sky-1", "prefix": "p"},
+        "bucket gs://sky-1",
+        "gcloud storage rm --recursive gs://sky-1",
+    ),
+    "azure": (
+        {"kind": "azblob", "bucket": "c", "prefix": "p", "account": "sky1"},
+        "storage account sky1 in resource group skywright-p-d-",
+        "az group delete --name skywright-p-d-",
+    ),
+}
+
+
+@pytest.mark.parametrize("cloud", STORES)
+def test_storage_that_a_checkpoint_keeps_is_told_with_its_price_and_its_end(
+    cloud: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, what, command = STORES[cloud]
+    spec = StackSpec(
+        project="p",
+        stack="d-1",
+        deployment="d",
+        cloud=cloud,
+        region="us-east-1",
+        instance_type="m",
+        market=Market.SPOT,
+        nodes=1,
+        agent="0" * 64,
+        checkpoint="~/ckpt",
+        network="n",
+    )
+    gone = {"name": "d", "kept": None, "spent": 1.0, "spec": spec.to_data(), "stores": [store]}
+    down._say(gone, purge=True)
+    said = capsys.readouterr().err
+    assert f"kept: {what}" in said
+    assert command in said
+    assert "~/ckpt" in said
+    assert "USD per GB and month" in said
+    down._say({**gone, "spec": replace(spec, checkpoint=None).to_data()}, purge=False)
+    assert "kept" not in capsys.readouterr().err
