@@ -10,10 +10,14 @@ import http.client
 import json
 import os
 import threading
+import time
 from typing import Any, Callable, Optional
 from urllib.parse import quote
 
 from runtime.calls import FAILED, PATIENCE_S, SLOWEST_S, Answer, Caller, NoSuchLog, Pause, Refused, Stopped
+
+SMALLEST, LARGEST = 1 << 14, 1 << 20
+"""Log bytes of one call."""
 
 
 class Control:
@@ -165,13 +169,17 @@ class Sync(threading.Thread):
 
 
 class Logs:
-    """Log bytes on a connection of their own; control has what it answered with."""
+    """Log bytes on a connection of their own; control has what it answered with.
 
-    chunk = 1 << 20
+    How many go with one call depends on how long calls take: on a slow network a large one would never be answered
+    in time, and on one that breaks off never get through.
+    """
+
     gather_s = 0.2
 
     def __init__(self, control: Control) -> None:
         self.control = control
+        self.chunk = LARGEST
         self._caller = control.caller()
 
     def begin(self, key: tuple[int, int, str]) -> int:
@@ -180,12 +188,25 @@ class Logs:
     def put(self, key: tuple[int, int, str], offset: int, data: bytes) -> int:
         run, attempt, phase = key
         path = self.control.path(f"logs/{run}/{attempt}/{phase}?offset={offset}")
+        begun = time.monotonic()
         try:
-            return int(self.control.call(self._caller, "PUT", path, data).data()["next"])
+            following = int(self.control.call(self._caller, "PUT", path, data).data()["next"])
         except Refused as error:
             if error.status in (403, 404, 410):
                 raise NoSuchLog from None
             raise
+        except FAILED:
+            self.chunk = max(SMALLEST, min(self.chunk, len(data)) // 4) if data else self.chunk
+            raise
+        self._learn(len(data), time.monotonic() - begun)
+        return following
+
+    def _learn(self, size: int, took_s: float) -> None:
+        """A call with so many bytes took so long."""
+        if took_s > PATIENCE_S / 4:
+            self.chunk = max(SMALLEST, self.chunk // 2)
+        elif took_s < PATIENCE_S / 10 and size >= self.chunk:
+            self.chunk = min(LARGEST, self.chunk * 2)
 
     def stored(self, key: tuple[int, int, str], sent: int) -> tuple[int, int]:
         return sent, sent

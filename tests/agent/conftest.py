@@ -73,6 +73,7 @@ class Control:
     def __init__(self, address_file: Path, certificates: Path | None = None) -> None:
         """`certificates`: the folder of those it shows, over HTTPS."""
         self.address_file, self.certificates = address_file, certificates
+        self.host = "127.0.0.1"
         self.carrying: boxed.Carrying | None = None
         self.ages: list[float] = []
         self.changed = threading.Condition()
@@ -111,7 +112,7 @@ class Control:
         if self.carrying:
             self.carrying.start()
             return
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self.server = ThreadingHTTPServer((self.host, 0), _handler(self))
         self.server.daemon_threads = True
         threading.Thread(
             target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
@@ -122,7 +123,7 @@ class Control:
             context.load_cert_chain(self.certificates / "server.crt", self.certificates / "server.key")
             self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         draft = self.address_file.with_suffix(".new")
-        draft.write_text(json.dumps({"url": f"{kind}://127.0.0.1:{self.server.server_port}"}))
+        draft.write_text(json.dumps({"url": f"{kind}://{self.host}:{self.server.server_port}"}))
         draft.replace(self.address_file)
 
     def stop(self) -> None:
