@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +97,7 @@ def _meant(names: Sequence[str]) -> list[Asked]:
         return list(first.values())
     picked: dict[str, Asked] = {}
     for name in names:
-        mine = [one for one in first.values() if name in (one.name, one.stack)]
+        mine = [one for one in first.values() if fnmatchcase(one.name, name) or fnmatchcase(one.stack, name)]
         if not mine:
             raise Problems(absent(name, sorted({one.name for one in first.values()})))
         picked.update({one.stack: one for one in mine})

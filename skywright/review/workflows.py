@@ -110,7 +110,7 @@ jobs:
             exit 0
           fi
           code=0 text=$RUNNER_TEMP/preview.md said=$RUNNER_TEMP/preview.txt
-          skywright preview "${{tasks[@]}}" --format markdown >"$text" 2>"$said" || code=$?
+          skywright preview --format markdown -- "${{tasks[@]}}" >"$text" 2>"$said" || code=$?
           cat "$said" >&2
           if [ ! -s "$text" ]; then
             {{ echo '### Skywright: no preview'; echo; head -c 20000 "$said" | sed 's/^/    /'; }} >"$text"
@@ -166,7 +166,7 @@ jobs:
             '*.approval.json' >"$RUNNER_TEMP/approvals"
           code=0
           while IFS= read -r -d '' approval; do
-            skywright up --approved "$approval" --yes{" --detach" if facts.runner else ""} </dev/null || code=$?
+            skywright up --approved="$approval" --yes{" --detach" if facts.runner else ""} </dev/null || code=$?
           done <"$RUNNER_TEMP/approvals"
           exit "$code"
 """

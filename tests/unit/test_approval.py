@@ -279,6 +279,14 @@ def test_folders_are_told_apart_by_what_is_in_them(tmp_path: Path) -> None:
     assert len({first, program, tree.digest(files), tree.digest([(tmp_path / "a", "b")])}) == 4
 
 
+def test_what_is_only_called_an_approval_is_bound_too(world: World) -> None:
+    (world.folder / "sly.approval.json").write_text("echo one")
+    world.approve()
+    assert world.up() == 0, "the approval itself came after what it binds"
+    (world.folder / "sly.approval.json").write_text("echo two")
+    assert world.differs() == ["train: the content of ~/sky_workdir changed"]
+
+
 def test_an_approval_that_was_edited_or_is_none_is_refused(world: World) -> None:
     out = world.approve()
     whole = out.read_text()

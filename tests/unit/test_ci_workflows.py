@@ -338,7 +338,7 @@ case "$1" in
 preview) printf '%s' "$SHOWS"; echo 'what went wrong' >&2; exit "${CODE_PREVIEW:-0}" ;;
 drift) echo '1 of 2 stacks'; exit "${CODE_DRIFT:-0}" ;;
 status) printf '%s' "$SHOWS" ;;
-up) case "$3" in *bad*) exit 6 ;; esac ;;
+up) case "$2" in *bad*) exit 6 ;; esac ;;
 esac
 """
 
@@ -394,7 +394,7 @@ def test_the_script_of_a_preview_names_the_tasks_and_ends_as_the_preview_did(in_
     text = in_job.folder.parent / "runner" / "preview.md"
     assert in_job.run("preview/preview", ALL, SHOWS="### fine")[0] == 0
     assert in_job.called() == [
-        "preview tasks/a.yaml tasks/b c.yaml train.yaml --format markdown",
+        "preview --format markdown -- tasks/a.yaml tasks/b c.yaml train.yaml",
         f"comment {text} --summary",
     ]
     assert text.read_text() == "### fine"
@@ -408,6 +408,22 @@ def test_the_script_of_a_preview_names_the_tasks_and_ends_as_the_preview_did(in_
     assert "no task files" in text.read_text()
 
 
+def test_a_task_file_whose_name_is_an_option_is_previewed_as_a_file(
+    in_job: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who names a file so would hide a task from the comment, and write where the option says."""
+    (in_job.folder / "--planned=sly.yaml").write_text(TASK)
+    in_job.commit("sly")
+    assert in_job.run("preview/preview", replace(LOCAL, tasks=("*.yaml",)))[0] == 0
+    words = in_job.called()[0].split()
+    assert words == ["preview", "--format", "markdown", "--", "--planned=sly.yaml", "train.yaml"]
+    (in_job.folder / "--planned=sly.yaml").write_text("nothing: sensible\n")
+    main(["preview", "--json", *words[words.index("--") :]])
+    said = json.loads(capsys.readouterr().out)
+    assert "--planned=sly.yaml" in {one["file"] for one in said["stacks"]}
+    assert not (in_job.folder / "sly.yaml").exists()
+
+
 def test_the_script_of_an_apply_takes_what_the_merge_brought(in_job: Job) -> None:
     (in_job.folder / "old.approval.json").write_text("{}")
     (in_job.folder / "gone.approval.json").write_text("{}")
@@ -419,8 +435,8 @@ def test_the_script_of_an_apply_takes_what_the_merge_brought(in_job: Job) -> Non
     known = {"github.event.before": before, "github.sha": after}
     assert in_job.run("apply/apply", known=known) == (6, "")
     assert in_job.called() == [
-        "up --approved a.bad.approval.json --yes",
-        "up --approved new one.approval.json --yes",
+        "up --approved=a.bad.approval.json --yes",
+        "up --approved=new one.approval.json --yes",
     ]
 
 
