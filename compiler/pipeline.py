@@ -109,13 +109,13 @@ def named(tasks: Sequence[Task]) -> tuple[str, ...]:
 
 
 def refusal(found: Pipeline) -> Problem:
-    """Several tasks cannot run yet: the Problem that says so."""
+    """Several tasks where one is wanted: the Problem that says so."""
     what = "a group of tasks" if found.parallel else "a pipeline"
     return Problem(
         "plan/not-runnable-yet",
-        f"{what} ({len(found.tasks)} tasks in one file) cannot run yet",
+        f"{what} ({len(found.tasks)} tasks in one file) is no single deployment",
         found.second,
-        "keep each task in a file of its own, and run them one after the other",
+        "`jobs launch` runs it as a managed job",
     )
 
 

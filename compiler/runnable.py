@@ -49,7 +49,7 @@ RESOURCES: dict[str, str] = {
     "local_disk": "disks inside the machine are not asked for yet",
     "image": "images cannot be chosen yet; nodes start from ours",
     "ports": "ports are not opened yet",
-    "priority": "queues have no priorities yet",
+    "priority": "only managed jobs wait in a queue by it: `jobs launch` takes it",
     "priority_class": "queues have no priorities yet",
     "disks": "disks of the cloud are not attached yet",
     "location": "places of edge devices are not known yet",

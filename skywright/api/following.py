@@ -133,8 +133,10 @@ def get(asked: Handle, timeout_s: float | None = None) -> Run: ...
 @overload
 def get(asked: T, timeout_s: float | None = None) -> T: ...
 def get(asked: Any, timeout_s: float | None = None) -> Any:
-    """Wait for the run of a handle, as `Handle.wait`; anything else is an answer already, and given back."""
-    return asked.wait(timeout_s) if isinstance(asked, Handle) else asked
+    """Wait for the run or the job of a handle, as its `wait`; anything else is an answer already, and given back."""
+    from skywright.api.jobs import JobHandle
+
+    return asked.wait(timeout_s) if isinstance(asked, (Handle, JobHandle)) else asked
 
 
 @overload

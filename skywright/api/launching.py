@@ -54,7 +54,7 @@ def optimize(task: Task | Dag) -> Plan | DagPlan:
         return _optimized(task)
     from skywright.cli.planning import make_plan
 
-    entry = _entry(_single(task), None)
+    entry = entry_of(_single(task), None)
     return make_plan(entry, secrets=False, refuse=False, clouds=_priced(entry), now=time.time())
 
 
@@ -65,7 +65,7 @@ def explain(task: Task | Dag) -> str:
 
     if isinstance(task, Dag):
         return "\n".join(line.text for line in explain_dag.lines(optimize(task)))
-    return "\n".join(line.text for line in single.lines(_entry(task, None).task, optimize(task)))
+    return "\n".join(line.text for line in single.lines(entry_of(task, None).task, optimize(task)))
 
 
 def _optimized(dag: Dag) -> DagPlan:
@@ -75,7 +75,7 @@ def _optimized(dag: Dag) -> DagPlan:
 
     if not dag.tasks:
         raise Problems(Problem("task/wrong-value", "the Dag holds no task"))
-    entries = [_entry(task, None) for task in dag.tasks]
+    entries = [entry_of(task, None) for task in dag.tasks]
     names = named([entry.task for entry in entries])
     entries = [replace(entry, name=name) for entry, name in zip(entries, names, strict=True)]
     number = {id(task): index for index, task in enumerate(dag.tasks)}
@@ -127,11 +127,11 @@ def launch(
     from skywright.cli.policy import gate
     from skywright.cli.sources import check_local
 
-    entry = _entry(_single(task), cluster_name)
+    entry = entry_of(_single(task), cluster_name)
     check_local(entry.task)
     plan = make_plan(entry, now=time.time(), avoid=recent_losses())
     spec = make_spec(entry, plan.chosen, settings.project())
-    values = _values(
+    values = values_of(
         "up",
         retry_until_up=retry_until_up,
         idle_minutes_to_autostop=idle_minutes_to_autostop,
@@ -170,13 +170,13 @@ def exec(task: Task | Dag, cluster_name: str) -> Handle:
     from skywright.cli.planning import capabilities
     from skywright.cli.sources import check_local
 
-    entry = _entry(_single(task), cluster_name)
+    entry = entry_of(_single(task), cluster_name)
     wrong = missing(entry.task) or refusals(entry.task, frozenset(Capability))
     if wrong:
         raise Problems(wrong)
     check_local(entry.task)
     client = connect()
-    there = living.look(client, entry, entry.name, _values("exec"))
+    there = living.look(client, entry, entry.name, values_of("exec"))
     if there:
         living.refuse(there, entry)
     wrong = refusals(entry.task, capabilities(there.spec.cloud) if there else ())
@@ -200,11 +200,11 @@ def _single(task: Task | Dag) -> Task:
     if not task.tasks:
         raise Problems(Problem("task/wrong-value", "the Dag holds no task"))
     says = f"a Dag of {len(task.tasks)} tasks cannot run yet"
-    hint = "launch its tasks one after the other, each when the one before has ended"
+    hint = "`sky.jobs.launch` runs its tasks one after the other"
     raise Problems(Problem("plan/not-runnable-yet", says, hint=hint))
 
 
-def _entry(task: Task, name: str | None) -> Entry:
+def entry_of(task: Task, name: str | None = None) -> Entry:
     """The entry that the command line would have made of it. Old forms are told to the log `skywright`."""
     import secrets
 
@@ -223,7 +223,7 @@ def _entry(task: Task, name: str | None) -> Entry:
     return Entry(made, name, bool(task.file), settings)
 
 
-def _values(verb: str, **given: Any) -> Values:
+def values_of(verb: str, **given: Any) -> Values:
     """What the command line would have read: everything else as when no flag is given."""
     from skywright.cli.arguments import Values
     from skywright.cli.flags import Kind

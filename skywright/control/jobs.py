@@ -239,7 +239,7 @@ def _begin(control: Control, job: Job, one: JobStage) -> None:
 
 
 def _order(control: Control, job: Job, one: JobStage) -> dict[str, Any]:
-    """The batch's order as one of a deployment of this job's own; it is the job that removes it, nothing else does."""
+    """The batch's order as one of a deployment of this job's own, which autostop removes if the job cannot."""
     kept = control.store.first(JobOrder, batch=job.batch, stage=one.stage)
     if kept is None:
         raise Problems(Problem("control/bad-request", f"the order of job {job.id} is not kept any more"))
@@ -263,7 +263,7 @@ def _order(control: Control, job: Job, one: JobStage) -> dict[str, Any]:
         "spec": _renamed(body["spec"], name),
         "choices": [{**choice, "spec": _renamed(choice["spec"], name)} for choice in body["choices"]],
         "run": {**run, "call": f"job:{job.id}:{one.stage}"},
-        "options": {**body["options"], "keep": True, "idle_s": None, "down": True, "retry_until_up": True},
+        "options": {**body["options"], "keep": False, "idle_s": None, "down": True, "retry_until_up": True},
         "env": sealed.get("env") or {},
     }
 

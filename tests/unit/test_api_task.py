@@ -157,7 +157,11 @@ def test_a_file_keeps_its_places_until_it_is_changed(tmp_path: Path) -> None:
         (lambda: sky.launch(sky.Dag()), "task/wrong-value"),
         (lambda: sky.launch("file.yaml"), "task/wrong-type"),  # type: ignore[arg-type]
         (lambda: sky.launch(sky.Task(run="x"), "Bad Name"), "usage/bad-name"),
-        (lambda: sky.jobs.launch(sky.Task()), "plan/not-runnable-yet"),
+        (lambda: sky.jobs.launch(sky.Task(), pool="p"), "plan/not-runnable-yet"),
+        (lambda: sky.jobs.launch(sky.Dag()), "plan/not-runnable-yet"),
+        (lambda: sky.jobs.launch(sky.Task(run="x"), num_jobs=0), "task/wrong-value"),
+        (lambda: sky.jobs.cancel(), "task/wrong-value"),
+        (lambda: sky.jobs.pool_apply(), "plan/not-runnable-yet"),
         (lambda: sky.serve.up(sky.Task(), service_name="x"), "plan/not-runnable-yet"),
         (lambda: sky.stop("nobody"), "control/no-such-deployment"),
         (lambda: sky.down("nobody"), "control/no-such-deployment"),

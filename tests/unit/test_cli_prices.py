@@ -141,7 +141,7 @@ def test_several_tasks_of_a_file_are_explained_together(
     assert code == 0
     assert "nightly · 2 tasks one after the other" in out
     assert "prepare → train: 4096 GB to 2 nodes, free   in one region" in out
-    assert "a pipeline (2 tasks in one file) cannot run yet" in err
+    assert "a pipeline (2 tasks in one file) is no single deployment" in err
     assert out.count(" for the run: compute ") == 2
     again = data(capsys, "explain", str(file))
     assert json.dumps(again) == json.dumps(made)
