@@ -48,7 +48,11 @@ class Deployment(TypedDict):
 
 class Cost(TypedDict):
     """What one deployment has cost: `hourly` USD per hour, `spent` USD, `up_s` seconds; `created` and `ended` are
-    seconds since 1970, `ended` is None for one that is there."""
+    seconds since 1970, `ended` is None for one that is there.
+
+    `spent` is `compute` with `disk`, `address` and `transfer`, which are as planned; `idle` of it went without a run.
+    `estimate` is what plans said for `planned` of the `runs`; `saved` is `on_demand` less `compared`, the part of
+    `compute` whose price on demand is known. Times of nodes end in `_s`."""
 
     name: str
     where: str
@@ -60,6 +64,27 @@ class Cost(TypedDict):
     ended: float | None
     up_s: float
     gone: bool
+    project: str
+    owner: str
+    task: str
+    compute: float
+    disk: float
+    address: float
+    transfer: float
+    idle: float
+    estimate: float
+    on_demand: float
+    compared: float
+    saved: float
+    bargain: float
+    running_s: float
+    idle_s: float
+    stopped_s: float
+    lost_work_s: float
+    preemptions: int
+    recoveries: int
+    runs: int
+    planned: int
 
 
 def status(cluster_names: Names = None, refresh: bool = False) -> list[Deployment]:

@@ -204,16 +204,17 @@ def _stop_wanted() -> bool:
 
 def say_end(name: str, run: dict[str, Any], deployment: dict[str, Any]) -> int:
     """The last lines: how the run ended, what it took, what to do next."""
+    from skywright.cli.cost import exact, losses
+
     code = ENDED.get(run["status"], Exit.NOT_FINISHED)
     good = code is Exit.FINE
     mark = screen.paint("✔" if good else "✗", screen.GREEN if good else screen.RED, sys.stderr)
     parts = [f"{mark} {name} {ending(run)}"]
     if run.get("ended") and run.get("submitted"):
         parts.append(screen.span(run["ended"] - run["submitted"]))
-    parts.append(screen.money(deployment.get("spent") or 0))
+    parts.append(exact(deployment.get("spent") or 0))
     if run.get("preemptions"):
-        lost = screen.span(run.get("lost_work_s") or 0)
-        parts.append(f"{screen.plural(run['preemptions'], 'preemption')}, {lost} of work lost")
+        parts.append(losses(run))
     screen.say(" · ".join(parts))
     if deployment.get("state") not in ("gone", "removing"):
         sky = screen.PROGRAM

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from compiler.problem import Exit, Problem, Problems
@@ -119,6 +120,8 @@ def _one(one: dict[str, Any], client: Client) -> None:
     screen.out(f"  where    {place}, project {one['project']}")
     cost = f"{screen.money(one['hourly'])}/h, {screen.money(one['spent'])} so far"
     screen.out(f"  up       {screen.span(one['up_s'])}, {cost}")
+    for label, text in _money(one):
+        screen.out(f"  {label.ljust(8)} {text}")
     screen.out(f"  ends     {_ends(one)}")
     if one.get("moving_to") or one.get("leaving"):
         parts = (("to", one.get("moving_to")), ("removing", one.get("leaving")))
@@ -161,6 +164,17 @@ def _one(one: dict[str, Any], client: Client) -> None:
     if one.get("problem"):
         screen.out("")
         screen.problem(Problem.of(one["problem"]))
+
+
+def _money(one: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What there is to say of money beside the sum, with its label."""
+    from skywright.cli.cost import line
+
+    figures, budget = one.get("figures"), one.get("budget")
+    if figures and figures["spent"] and (parts := line(figures)[1:]):
+        yield "money", " · ".join(parts)
+    if budget:
+        yield "budget", f"{screen.money(budget['usd'])}, {one['spent'] / budget['usd']:.0%} spent"
 
 
 def _events(name: str, client: Client) -> None:

@@ -25,6 +25,7 @@ from skywright.cli.flags import (
     text,
 )
 from skywright.cli.job_verbs import JOB_VERBS
+from skywright.cli.money_verbs import MONEY_VERBS
 from skywright.cli.review_verbs import PREVIEW, REVIEW_VERBS
 from skywright.cli.state_verbs import STATE_VERBS
 
@@ -222,18 +223,7 @@ VERBS: tuple[Verb, ...] = (
         aliases=("terminate",),
         later=frozenset(["graceful", "graceful-timeout", "all-users"]),
     ),
-    Verb(
-        "cost-report",
-        "Show what deployments cost, also removed ones",
-        "cost",
-        (),
-        (
-            Flag("all", "also what was free", "a"),
-            Flag("days", "only the last days", kind=Kind.WHOLE, value="N"),
-            JSON,
-        ),
-        later=frozenset({"output"}),
-    ),
+    *MONEY_VERBS,
     Verb(
         "bake",
         "Make a node image: a container image, or a machine image of a cloud",

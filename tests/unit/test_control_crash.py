@@ -309,6 +309,7 @@ def test_of_the_past_only_the_newest_is_kept(tmp_path: Path, monkeypatch: pytest
             asyncio.run(life.live())
     store = Store(tmp_path / "control" / "control.db")
     assert [row.name for row in store.find(Deployment)] == ["hello-1"]
+    assert [row.name for row in store.find(Account, order="opened")] == ["hello-0", "hello-1"], "money stays"
     assert {run.uid for run in store.find(Run)} == {row.uid for row in store.find(Deployment)}
     assert store.find(NodeEvent) == []
     assert store.find(Secret) == []
