@@ -109,13 +109,15 @@ class Access:
     """How a person reaches a node without a public address: command lines, run on the person's machine.
 
     `shell` opens a shell. `proxy` is an ssh ProxyCommand, None where the cloud has no such thing; `user` logs in
-    through it. `forward` takes `{port}` and `{local}` and makes the node's port one of this machine.
+    through it (None: whom the cloud's own login makes of a person). `forward` takes `{port}` and `{local}` and makes
+    the node's port one of this machine. `run` takes `{command}` in a word of its own, where the cloud runs one itself.
     """
 
     shell: tuple[str, ...]
     forward: tuple[str, ...]
     proxy: str | None = None
-    user: str = "skywright"
+    user: str | None = "skywright"
+    run: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

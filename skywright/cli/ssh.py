@@ -47,6 +47,8 @@ def command(row: dict[str, Any], said: str) -> list[str]:
     shell = list(access["shell"])
     if not said:
         return shell
+    if access.get("run"):
+        return [said if word == "{command}" else word for word in access["run"]]
     if access.get("proxy"):
         user = access.get("user") or "skywright"
         options = ["-o", f"ProxyCommand={access['proxy']}", "-o", "StrictHostKeyChecking=accept-new"]
@@ -102,10 +104,12 @@ def entry(name: str, row: dict[str, Any]) -> str:
     """One `Host` of an ssh configuration; editors read it too."""
     names = ([name] if row["rank"] == 0 else []) + [f"{name}-{row['rank']}"]
     access = row["access"]
+    user = access.get("user")
     lines = [
         f"Host {' '.join(names)}",
         f"  HostName {row['node']}",
-        f"  User {access.get('user') or 'skywright'}",
+        # Without one it is for whoever pastes it: no name of ours could log in.
+        f"  User {user}" if user else "  # User: as the cloud's own login calls you (docs/clouds)",
         f"  ProxyCommand {access['proxy']}",
         "  StrictHostKeyChecking accept-new",
         f"  HostKeyAlias {row['node']}",

@@ -36,8 +36,6 @@ TIERS = {
 }
 """Disk tier -> kind of the system disk, as compiler/catalog/tariffs.py prices them. Ultra disks cannot be one."""
 
-USER = "skywright"
-
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -82,7 +80,7 @@ def _node(
     from pulumi_azure_native import compute
 
     spot = spec.market is Market.SPOT
-    name, login = names.node(spec, rank), baking.USER if spec.bake else USER
+    name, login = names.node(spec, rank), baking.USER if spec.bake else names.USER
     zoned = spec.zone is not None and spec.zone.isdigit()
     script = pulumi.Output.all(setting.store, pulumi.Output.from_input(setting.secrets)).apply(
         lambda found: base64.b64encode(user_data(boot(spec, rank, found[0], found[1]))).decode()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -159,10 +161,25 @@ def access(node: str, scope: Scope) -> Access:
     where = ("--name", name, "--resource-group", group or one["id"].split("/")[4])
     target = ("--target-resource-id", one["id"])
     tunnel = ("az", "network", "bastion", "tunnel", *where, *target)
+    # Entra's login needs its extension on the machine, which a team's policies put there and our stacks do not.
+    login: tuple[str, ...] = ("--auth-type", "AAD")
+    if key := scope.given.ssh_key:
+        login = ("--auth-type", "ssh-key", "--username", names.USER, "--ssh-key", _private(key))
     return Access(
-        ("az", "network", "bastion", "ssh", *where, *target, "--auth-type", "AAD"),
+        ("az", "network", "bastion", "ssh", *where, *target, *login),
         (*tunnel, "--resource-port", "{port}", "--port", "{local}"),
     )
+
+
+def _private(public: str) -> str:
+    """The file of ours whose public half a key is, else where ssh keeps keys of its kind."""
+    kind, key = (*public.split(), "")[:2]
+    folder = Path.home() / ".ssh"
+    for path in sorted(folder.glob("*.pub")):
+        with contextlib.suppress(OSError):
+            if path.read_text(encoding="utf-8", errors="replace").split()[:2] == [kind, key]:
+                return str(path.with_suffix(""))
+    return str(folder / ("id_rsa" if kind == "ssh-rsa" else "id_ed25519"))
 
 
 def kill_agent(node: str, scope: Scope) -> int:

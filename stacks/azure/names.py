@@ -12,6 +12,9 @@ from stacks.naming import HASH, cut, hashed
 PROJECT, DEPLOYMENT, RANK = "skywright-project", "skywright-deployment", "skywright-rank"
 OWNER, TASK, STACK = "skywright-owner", "skywright-task", "skywright-stack"
 
+USER = "skywright"
+"""Who logs in on machines."""
+
 GROUP_MOST, NAME_MOST, STORAGE_MOST = 90, 64, 24
 TAG_KEY_MOST, TAG_VALUE_MOST, TAGS_MOST = 512, 256, 50
 

@@ -123,4 +123,6 @@ def access(node: str, scope: Scope) -> Access:
         login,
         forward=(*tunnel, "{port}", "--local-host-port=localhost:{local}", *where),
         proxy=" ".join((*tunnel, "%p", "--listen-on-stdin", *where)),
+        user=None,  # OS Login makes one of the account that is logged in
+        run=(*login, "--command", "{command}"),
     )

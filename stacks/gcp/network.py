@@ -33,6 +33,7 @@ class Place:
     network: pulumi.Input[str]
     subnetwork: pulumi.Input[str]
     public: bool
+    project: str
 
 
 def provider(spec: StackSpec | Foundation, project: str) -> gcp.Provider:
@@ -100,13 +101,13 @@ def place(spec: StackSpec, project: str, asking: pulumi.InvokeOptions) -> Place:
                 name=name, project=project, region=spec.region, opts=asking
             ).apply(lambda one: (one.network, one.self_link))
         )
-        return Place(found.apply(lambda both: both[0]), found.apply(lambda both: both[1]), public=True)
+        return Place(found.apply(lambda both: both[0]), found.apply(lambda both: both[1]), True, project)
     if given.network is None:
         says = "nodes need a network: none is given, and none of ours is asked for"
         hint = "name one in `networking: vpc_name`, or compile again"
         raise Problems(Problem("cloud/no-network", says, hint=hint))
     # Of a network that is shared by another project: `projects/HOST/global/networks/NAME`.
-    host = given.network.split("/")[1] if given.network.startswith("projects/") else project
+    host = owner(given.network) or project
     whole = gcp.compute.get_network_output(name=given.network.rpartition("/")[2], project=host, opts=asking)
     subnet = gcp.compute.get_subnetwork_output(
         name=(given.subnet or given.network).rpartition("/")[2],
@@ -115,14 +116,36 @@ def place(spec: StackSpec, project: str, asking: pulumi.InvokeOptions) -> Place:
         opts=asking,
     )
     return Place(
-        whole.apply(lambda one: one.self_link), subnet.apply(lambda one: one.self_link), public=False
+        whole.apply(lambda one: one.self_link), subnet.apply(lambda one: one.self_link), False, project
     )
 
 
+def owner(network: str) -> str | None:
+    """The project that a network's name says."""
+    return network.split("/")[1] if network.startswith("projects/") else None
+
+
+def shared(network: str | None, project: str) -> bool:
+    """Is it another project's?"""
+    return network is not None and owner(network) not in (None, project)
+
+
 def firewalls(spec: StackSpec, where: Place, options: pulumi.ResourceOptions) -> list[pulumi.Resource]:
-    """Nodes of a gang reach each other; asked ports are open to everybody; nothing else comes in."""
+    """Nodes of a gang reach each other; asked ports are open to everybody; nothing else comes in.
+
+    With tags of the team's its own firewalls alone say who may come in. Raises Problems cloud/no-access on a network
+    of another project, where Google lets only that project make firewalls.
+    """
     import pulumi_gcp as gcp
 
+    if spec.given.security_groups:
+        return []
+    if (spec.nodes > 1 or spec.ports) and shared(spec.given.network, where.project):
+        says = (
+            f"the network {spec.given.network} is another project's, which alone can open it to these nodes"
+        )
+        hint = "`networking: security_groups` names network tags that its firewalls let in"
+        raise Problems(Problem("cloud/no-access", says, hint=hint))
     tag = names.deployment(spec)
     made: list[pulumi.Resource] = []
     if spec.nodes > 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -238,8 +239,35 @@ def test_a_person_reaches_a_node_without_an_open_port(place: Place) -> None:
         assert place.refused(lambda: place.cloud.access(node)).code == "cloud/no-access"
     way = place.cloud.access(node, Scope(given=Given(bastion="hub/team-bastion")))
     assert way.shell[0] == {"gcp": "gcloud", "azure": "az"}[place.name]
+    if place.name == "gcp":
+        assert way.user is None, "OS Login names people"
+        assert way.run is not None
+        assert way.run[-2:] == ("--command", "{command}")
     assert "{port}" in " ".join(way.forward)
     assert "{local}" in " ".join(way.forward)
+
+
+def test_a_key_that_is_given_opens_machines_of_azure(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if place.name != "azure":
+        pytest.skip("Google's login needs none")
+    place.node(spec(place.name), 0)
+    (node,) = place.nodes()
+    folder = tmp_path / ".ssh"
+    folder.mkdir()
+    (folder / "team.pub").write_text("ssh-ed25519 AAAAkey me@here\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    given = Given(bastion="hub/team-bastion", ssh_key="ssh-ed25519 AAAAkey somebody")
+    shell = place.cloud.access(node, Scope(given=given)).shell
+    assert shell[-6:] == (
+        "--auth-type",
+        "ssh-key",
+        "--username",
+        "skywright",
+        "--ssh-key",
+        str(folder / "team"),
+    )
 
 
 def test_an_agent_is_killed_where_the_cloud_runs_commands(place: Place) -> None:
@@ -298,13 +326,17 @@ def test_secrets_are_written_once(place: Place) -> None:
 
 
 def test_check_names_what_is_missing(place: Place) -> None:
-    assert [one.ok for one in place.cloud.check()] == [True], place.cloud.check()
+    here, quotas = place.cloud.check()
+    assert here.ok
+    assert quotas.ok
+    room = {"gcp": "64 NVIDIA_H100_GPUS", "azure": "96 standardNCADSA100v4Family"}[place.name]
+    assert room in quotas.says, quotas
     lacking = {
         "gcp": "compute.instances.create",
         "azure": "Microsoft.Compute/virtualMachines/write",
     }[place.name]
     rest_beside.deny(place.store, PROVIDERS[place.name], lacking)
-    good, bad = place.cloud.check()
+    good, bad, _ = place.cloud.check()
     assert good.ok
     assert not bad.ok
     assert bad.says.endswith(f"missing permissions: {lacking}")

@@ -348,8 +348,21 @@ def test_what_the_team_owns_is_looked_up_and_never_made(name: str, builder: Buil
     ours = {one["type"] for one in builder.made(builder.spec())}
     theirs = builder.made(builder.spec(network=None, given=given, encrypted_with=given.key))
     assert {one["type"] for one in theirs} < ours, "fewer kinds of things than without"
-    by_network = builder.spec(network=None, given=Given(network=given.network))
+    by_network = builder.spec(network=None, nodes=1, given=Given(network=given.network))
     assert {one["type"] for one in builder.made(by_network)} <= ours
+
+
+def test_a_network_of_another_google_project_is_not_opened_by_us(builders: dict[str, Builder]) -> None:
+    builder = builders["gcp"]
+    network = Given(account="our-project", network="projects/host-project/global/networks/team")
+    problem = builder.build(builder.spec(network=None, given=network))["problem"]
+    assert problem["code"] == "cloud/no-access"
+    assert "security_groups" in problem["hint"]
+    tagged = replace(network, security_groups=("team-tag",))
+    kinds = {one["type"] for one in builder.made(builder.spec(network=None, given=tagged, ports=("80",)))}
+    assert "gcp:compute/firewall:Firewall" not in kinds, "the team's firewalls say who may come in"
+    own = builder.spec(network=None, given=replace(network, network="team"))
+    assert "gcp:compute/firewall:Firewall" in {one["type"] for one in builder.made(own)}
 
 
 @every_cloud

@@ -249,3 +249,14 @@ def permissions(request: Request) -> Answer:
     """One role that allows everything less what is denied."""
     row = {"actions": ["*"], "notActions": sorted(request.store.all(CLOUD_NAME, DENIED))}
     return _versioned(request) or Answer(200, {"value": [row]})
+
+
+@route("GET", "/subscriptions/{sub}/providers/Microsoft.Compute/locations/{region}/usages")
+def usages(request: Request) -> Answer:
+    """What the subscription may have of each family in a region, and has."""
+    rows = (("cores", 350, 0), ("lowPriorityCores", 100, 4), ("standardNCADSA100v4Family", 120, 24))
+    named = [
+        {"name": {"value": name, "localizedValue": name}, "limit": most, "currentValue": now, "unit": "Count"}
+        for name, most, now in rows
+    ]
+    return _versioned(request) or Answer(200, {"value": named})

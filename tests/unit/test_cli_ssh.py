@@ -81,6 +81,13 @@ def test_where_there_is_no_ssh_the_shell_runs_it() -> None:
         ssh.command(alone, "ls")
 
 
+def test_a_cloud_that_runs_commands_itself_is_asked_to() -> None:
+    run = ["gcloud", "ssh", "train-0", "--command", "{command}"]
+    row = {**PROXIED, "access": {**PROXIED["access"], "user": None, "run": run}}  # type: ignore[dict-item]
+    assert ssh.command(row, "ls | wc") == ["gcloud", "ssh", "train-0", "--command", "ls | wc"]
+    assert "  User " not in ssh.entry("train", row), "no name of ours could log in there"
+
+
 def test_entries_for_editors(capsys: pytest.CaptureFixture[str]) -> None:
     assert ssh.run(values("ssh", "--config")) == 0
     out = capsys.readouterr().out

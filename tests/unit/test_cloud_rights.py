@@ -87,12 +87,14 @@ ASKED = {
     "gcp": {
         "/simulateMaintenanceEvent": "compute.instances.simulateMaintenanceEvent",
         "/aggregated/instances": "compute.instances.list",
+        "/regions/{region}": "compute.regions.get",
         ":addVersion": "secretmanager.versions.add",
         "/versions/latest:access": "secretmanager.versions.access",
     },
     "azure": {
         "/simulateEviction": "Microsoft.Compute/virtualMachines/simulateEviction/action",
         '"generalize")': "Microsoft.Compute/virtualMachines/generalize/action",
+        "/usages": "Microsoft.Compute/locations/usages/read",
         "/runCommand": "Microsoft.Compute/virtualMachines/runCommand/action",
         "/resources": "Microsoft.Resources/subscriptions/resourceGroups/resources/read",
         "/providers/Microsoft.KeyVault/vaults": "Microsoft.KeyVault/vaults/read",
