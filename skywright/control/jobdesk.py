@@ -21,6 +21,9 @@ MOST = 10_000
 RECENT = 20
 """So many jobs that have ended are listed when nobody asks for all."""
 
+AT_ONCE = 500
+"""Jobs whose stages are read by one statement."""
+
 PRIORITIES = range(-1000, 1001)
 _LONG = 40
 """Letters of a deployment's name."""
@@ -172,12 +175,21 @@ def listed(control: Control, *, all_of_them: bool, name: str | None = None) -> l
         limit = RECENT + len(going)
         past = [job for job in control.store.find(Job, order="-id", limit=limit, **where) if job.ended]
         found = sorted((*going, *past[:RECENT]), key=lambda job: -job.id)
-    return [shown(control, job) for job in found]
+    stages: dict[int, list[JobStage]] = {}
+    for begin in range(0, len(found), AT_ONCE):
+        ids = tuple(job.id for job in found[begin : begin + AT_ONCE])
+        for one in control.store.find(JobStage, order="stage", job=ids):
+            stages.setdefault(one.job, []).append(one)
+    return [_shown(control, job, stages[job.id]) for job in found]
 
 
 def shown(control: Control, job: Job) -> dict[str, Any]:
     """The Job-dict of the client. Times are seconds since 1970, `spent` is USD as far as it is still known."""
-    stages = [_stage(control, one) for one in stages_of(control, job)]
+    return _shown(control, job, stages_of(control, job))
+
+
+def _shown(control: Control, job: Job, found: list[JobStage]) -> dict[str, Any]:
+    stages = [_stage(control, one) for one in found]
     now = next((one for one in stages if one["status"] not in OVER), stages[-1])
     reasons = (one["reason"] for one in stages if one["status"].startswith("FAILED"))
     return {

@@ -19,11 +19,11 @@ def going(store: Store) -> int:
 
 def begin(control: Control, limit: int) -> list[Job]:
     """Let the next jobs begin, as far as there are places. Their stages begin with their next step."""
-    begun = []
-    for job in due(control.store, limit - going(control.store)):
-        now = control.clock.now()
-        if control.store.change(
-            job, when={"phase": "waiting"}, phase="going", status="STARTING", started=now
-        ):
-            begun.append(job)
+    if control.store.first(Job, phase="waiting") is None:
+        return []
+    now = control.clock.now()
+    with control.store.together():
+        begun = due(control.store, limit - going(control.store))
+        for job in begun:
+            control.store.change(job, phase="going", status="STARTING", started=now)
     return begun

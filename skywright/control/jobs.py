@@ -224,6 +224,8 @@ def _begin(control: Control, job: Job, one: JobStage) -> None:
     now = control.clock.now()
     try:
         with control.store.together():
+            if control.store.first(JobStage, job=one.job, stage=one.stage, uid=None, ended=None) is None:
+                return  # another replica of control was faster
             if control.store.first(Deployment, name=one.deployment, ended=None):
                 says = f"there is a deployment `{one.deployment}` that does not belong to the job"
                 raise Problems(Problem("lock/name-in-use", says))
