@@ -12,8 +12,10 @@ from skywright.cli.launch import connect
 
 def run(values: Values) -> int:
     """List them, and with --delete remove what is shown to be ours and unused."""
+    from stacks import CLOUDS
+
     client = connect()
-    env = settings.cloud_env()
+    env = settings.engine_env(clouds=tuple(CLOUDS))
     told = client.orphans(env=env)
     going = [one["node"] for one in told["orphans"] if one["ours"]] + [one["what"] for one in told["things"]]
     if values.delete and going:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,7 +17,7 @@ from skywright.control.presence import Presence
 from skywright.control.rows import Deployment, Event, Node
 from skywright.control.store import Store
 from skywright.control.vault import Vault
-from stacks import asking, drift
+from stacks import asking, drift, standing
 from stacks.cloud import Cloud
 from stacks.drift import Drift
 from stacks.operate import Request
@@ -48,7 +48,8 @@ class Operations(Protocol):
 
 class Control:
     """One control. `folder` is `<home>/control`; `cloud` gives a cloud by name, `ask` puts a question to one that is
-    not on this machine (stacks.asking.ask), `look` compares a stack with its cloud (stacks.drift.ask)."""
+    not on this machine (stacks.asking.ask), `look` compares a stack with its cloud (stacks.drift.ask), `stacks` are
+    the names of all that a state backend has of a project (stacks.standing.stacks)."""
 
     def __init__(
         self,
@@ -58,6 +59,7 @@ class Control:
         clock: Clock | None = None,
         ask: Callable[..., Awaitable[Any]] = asking.ask,
         look: Callable[..., Awaitable[Drift]] = drift.ask,
+        stacks: Callable[[Mapping[str, str], str], tuple[str, ...]] = standing.stacks,
     ) -> None:
         """Opens the store. Raises Problems when it cannot be used."""
         self.home = home
@@ -67,6 +69,7 @@ class Control:
         self.cloud = cloud
         self.ask = ask
         self.look = look
+        self.stacks = stacks
         self.clock: Clock = clock or SystemClock()
         self.store = Store(self.folder / "control.db")
         self.bell = Bell()

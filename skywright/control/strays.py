@@ -29,7 +29,8 @@ async def orphans(control: Control, delete: bool, env: Mapping[str, str]) -> dic
     `unasked` are places and stacks that gave no answer, with why. A place is asked with the credentials of a
     deployment that lives there, else with `env` of who asks now.
     """
-    found, unasked = await _nodes(control, delete, env)
+    standing = Standing(control, env)
+    found, unasked = await _nodes(control, delete, env, standing)
     things: list[dict[str, Any]] = []
     lost: list[dict[str, Any]] = []
     turns = asyncio.Semaphore(AT_ONCE)
@@ -38,7 +39,8 @@ async def orphans(control: Control, delete: bool, env: Mapping[str, str]) -> dic
     async def one(row: Deployment) -> None:
         async with turns:
             try:
-                await _of_stack(control, row, env, delete, things, lost)
+                if row.ended is None or not await standing.has(row.project, row.spec["stack"], row.uid):
+                    await _of_stack(control, row, env, delete, things, lost)
             except Problems as problems:
                 stack = row.spec.get("stack")
                 unasked.append({"place": stack, "problem": problems.problems[0].to_data()})
@@ -57,11 +59,29 @@ async def orphans(control: Control, delete: bool, env: Mapping[str, str]) -> dic
     }
 
 
+class Standing:
+    """Which stacks state backends have: one whose deployment is gone here another control may have made again."""
+
+    def __init__(self, control: Control, env: Mapping[str, str]) -> None:
+        self.control, self.env = control, env
+        self._known: dict[tuple[str, str], tuple[str, ...]] = {}
+
+    async def has(self, project: str, stack: str | None, uid: str | None) -> bool:
+        """Does a state know the stack? The backend is that of who asks, else of the deployment `uid` while it is known.
+        Raises Problems of the backend."""
+        kept = self.control.vault.get(operations.env_scope(uid)) if uid else {}
+        env = {**kept, **self.env}
+        place = project, env.get("PULUMI_BACKEND_URL", "")
+        if place not in self._known:
+            self._known[place] = await asyncio.to_thread(self.control.stacks, env, project)
+        return stack in self._known[place]
+
+
 async def _nodes(
-    control: Control, delete: bool, env: Mapping[str, str]
+    control: Control, delete: bool, env: Mapping[str, str], standing: Standing
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     rows = {(row.project, row.name): row for row in control.store.find(Deployment, ended=None)}
-    past = {(row.project, row.name) for row in control.store.find(Deployment)}
+    past = {(row.project, row.name): row for row in control.store.find(Deployment, order="created")}
     released = _released(control)
     found: list[dict[str, Any]] = []
     unasked: list[dict[str, Any]] = []
@@ -76,6 +96,9 @@ async def _nodes(
                 why = _why(control, rows.get((one.project, one.deployment)), one.node)
                 if why is None:
                     continue
+                gone = past.get((one.project, one.deployment))
+                if await _used(standing, one, gone):
+                    continue
                 here = clouds.is_here(control.cloud(where.cloud))
                 ours = here or (one.project, one.deployment) in past
                 if delete and ours:
@@ -84,6 +107,14 @@ async def _nodes(
         except Problems as problems:
             unasked.append({"place": _place(where), "problem": problems.problems[0].to_data()})
     return found, unasked
+
+
+async def _used(standing: Standing, one: NodeFacts, known: Deployment | None) -> bool:
+    """Is it of a stack that another control looks after: gone here or never seen, and in a state all the same?"""
+    if known is not None and known.ended is None:
+        return False
+    stack = one.stack or (known.spec["stack"] if known else None)
+    return await standing.has(one.project, stack, known.uid if known else None)
 
 
 def _stacks(control: Control) -> list[Deployment]:

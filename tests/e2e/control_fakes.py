@@ -76,6 +76,7 @@ class FakeCloud:
         self.nodes: dict[str, NodeFacts] = {}
         self.agents: dict[str, FakeAgent] = {}
         self.asked = 0
+        self.standing: set[str] = set()
         self.alive: dict[str, bool] = {}
         self.key: str | None = None
         """The credentials that it accepts, when it is one that wants some."""
@@ -527,6 +528,7 @@ class House:
                 self.clock,
                 self.cloud.ask,
                 self.cloud.look,
+                lambda env, project: tuple(self.cloud.standing),
             )
             app = application(control, "token of the user", self.close)
             config = uvicorn.Config(

@@ -194,6 +194,26 @@ def test_orphans_are_told_both_ways_and_only_what_is_ours_goes(house: House) -> 
     assert set(house.cloud.nodes) == {node, "theirs"}, "what may be another's stays"
 
 
+def test_what_another_control_made_again_is_nobodys_orphan(house: House) -> None:
+    """The deployment is gone here; a colleague or a job has brought the same stack up since, in the team's backend."""
+    client = house.open()
+    running(house, client)
+    node = house.cloud.of("hello")[0]
+    theirs, stack = house.cloud.nodes[node], client.deployment("hello")["spec"]["stack"]
+    client.down("hello")
+    until(lambda: state(client) == "gone", "it is gone")
+    house.cloud.nodes["of-the-job"] = replace(theirs, node="of-the-job")
+    house.cloud.things, house.cloud.standing = {stack: ["role", "bucket"]}, {stack}
+    nothing = {"orphans": [], "things": [], "lost": [], "unasked": []}
+    assert client.orphans(delete=True, env=OLD) == nothing
+    assert "of-the-job" in house.cloud.nodes
+    assert house.cloud.things == {stack: ["role", "bucket"]}
+    house.cloud.standing = set()
+    told = client.orphans(delete=True, env=OLD)
+    assert [one["node"] for one in told["orphans"]] == ["of-the-job"], "no state knows it: it is left over"
+    assert {one["what"] for one in told["things"]} == {"role", "bucket"}
+
+
 def test_a_run_begins_when_its_secrets_lie_in_the_clouds_store(house: House) -> None:
     house.scripts[0] = lambda run: 0 if house.cloud.secrets else 9
     client = house.open()

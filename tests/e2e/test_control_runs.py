@@ -457,7 +457,7 @@ def test_orphans_are_found_and_removed(house: House) -> None:
     assert house.cloud.nodes == {}  # what stood beside the stack went with it
     stray = house.operations._make(house.operations.requests[0].spec, 0)
     assert [row["node"] for row in client.orphans(delete=True)["orphans"]] == [stray]
-    assert client.orphans() == {"orphans": [], "unasked": []}
+    assert client.orphans() == {"orphans": [], "things": [], "lost": [], "unasked": []}
 
 
 def test_losses_are_told_by_place_and_those_of_this_machine_are_not(house: House) -> None:
