@@ -18,9 +18,12 @@ def counts(log: str, rank: int) -> list[int]:
     return [int(number) for number in re.findall(rf"^\[{rank}\] count (\d+)$", log, re.MULTILINE)]
 
 
+SHORT = ("--env", "PAUSE=0.1")
+
+
 def begin(sky: Sky, count_to: int) -> dict[int, str]:
     """Start the counter and wait until it counts; returns node ids by rank."""
-    sky.run("up", "-d", str(COUNTER), "--env", f"COUNT_TO={count_to}", "--env", "PAUSE=0.1")
+    sky.run("up", "-d", str(COUNTER), *SHORT, "--env", f"COUNT_TO={count_to}")
     sky.wait(lambda: (sky.deployment("counter")["run"] or {}).get("progress"), "the counter reports progress")
     return {facts["rank"]: node for node, facts in sky.nodes().items()}
 
@@ -68,7 +71,7 @@ def test_after_a_recovery_nothing_would_change(sky: Sky, tmp_path: Path) -> None
     sky.run("chaos", "preempt", "counter", "--rank", "1", "--notice", "30")
     finish(sky, before, lost=1, count_to=40)
 
-    preview = sky.json("preview", str(COUNTER))
+    preview = sky.json("preview", str(COUNTER), *SHORT, "--env", "COUNT_TO=40")
     assert (preview["changed"], preview["unchanged"]) == (0, 1)
     sky.run("compile", str(COUNTER), "--out", str(tmp_path / "after"))
     names = sorted(path.relative_to(tmp_path / "before") for path in (tmp_path / "before").rglob("*"))

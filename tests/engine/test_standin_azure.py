@@ -144,7 +144,6 @@ def program(
                 resource_group_name=group.name,
                 kind=azure.storage.Kind.STORAGE_V2,
                 sku=azure.storage.SkuArgs(name=azure.storage.SkuName.STANDARD_LRS),
-                allow_shared_key_access=False,
             ),
             there,
         )
