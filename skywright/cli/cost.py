@@ -140,4 +140,4 @@ def _cell(row: Mapping[str, Any], name: str) -> str:
         return f"{value:.6f}".rstrip("0").rstrip(".")
     text = "" if value is None else str(value)
     # A spreadsheet would take a name that begins so for a formula.
-    return f"'{text}" if text[:1] in "=+-@" and name not in FIGURES else text
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) and name not in FIGURES else text

@@ -16,6 +16,7 @@ from compiler.words import money
 from skywright.control import cost
 from skywright.control.context import WORK, Control
 from skywright.control.desired import current_run
+from skywright.control.orders import IDLE_S
 from skywright.control.rows import Deployment, Run
 from stacks.rules.judging import of_order
 from stacks.rules.ordered import Asked, Ordered
@@ -104,6 +105,17 @@ def waiting_since(control: Control, deployment: Deployment) -> float | None:
     if run is None or _going(run):
         return None
     return max(float(deployment.budget["at"]), *(run.losses[-1:] or [run.submitted]))
+
+
+def patience(control: Control, deployment: Deployment) -> float | None:
+    """How long its nodes wait for a larger budget, in seconds; None: for ever, as a person said that they stay.
+
+    Those of a managed job are kept by the job, which nobody asked for.
+    """
+    run = current_run(control, deployment.uid)
+    if run is not None and (run.call or "").startswith("job:"):
+        return IDLE_S
+    return None if deployment.keep else deployment.idle_s
 
 
 def reason(deployment: Deployment) -> str | None:

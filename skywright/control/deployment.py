@@ -321,15 +321,15 @@ def _put_old_checkpoints_aside(control: Control, deployment: Deployment) -> None
 
 def _rest(control: Control, deployment: Deployment) -> None:
     """Remove a deployment that has had nothing to do for its time."""
-    if deployment.keep or deployment.idle_s is None or deployment.wanted != "up" or deployment.stage != "up":
+    if deployment.wanted != "up" or deployment.stage != "up":
         return
-    since = budget.waiting_since(control, deployment)
+    since, patience = budget.waiting_since(control, deployment), budget.patience(control, deployment)
     if since is None and current_run(control, deployment.uid) is None:
-        since = deployment.idle_since
-    if since is None:
+        since, patience = deployment.idle_since, None if deployment.keep else deployment.idle_s
+    if since is None or patience is None:
         return
     idle = control.clock.now() - since
-    if idle < deployment.idle_s or (deployment.retry_at or 0) > control.clock.now():
+    if idle < patience or (deployment.retry_at or 0) > control.clock.now():
         return
     stops = not deployment.stop_down and stopping.can_stop(control, deployment)
     wanted, doing = ("stopped", "stopping") if stops else ("gone", "removing")

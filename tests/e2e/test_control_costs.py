@@ -157,9 +157,15 @@ def test_a_budget_is_told_and_then_no_recovery_begins_until_it_is_raised(house: 
         client.budget("other", 5)
 
 
-def test_nodes_that_only_wait_for_money_are_given_back(house: House) -> None:
+@pytest.mark.parametrize("managed", [False, True])
+def test_nodes_that_only_wait_for_money_are_given_back(
+    house: House, managed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client = house.open()
-    client.launch(priced(budget=3))
+    monkeypatch.setattr("skywright.control.client._named", dict)  # control names the calls of jobs itself
+    ordered = priced(budget=3, keep=managed)
+    ordered["run"]["call"] = "job:7:0" if managed else "c"
+    client.launch(ordered)
     runs(client)
     house.clock.ahead += HOUR
     until(lambda: state(client) == "blocked", "the budget is spent")

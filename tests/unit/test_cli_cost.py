@@ -111,6 +111,7 @@ def test_data_and_csv_hold_the_same(client: SimpleNamespace, capsys: pytest.Capt
     for row, told in zip(rows, found["deployments"], strict=True):
         for figure in cost.FIGURES:
             assert float(row[figure]) == pytest.approx(told[figure], abs=1e-6), figure
+    assert rows[0]["ended"] == "", "it is there"
     assert rows[0]["owner"] == "'=bob", "a spreadsheet calculates nothing"
     assert found["total"]["spent"] == pytest.approx(sum(row["spent"] for row in found["deployments"]))
 
