@@ -34,6 +34,9 @@ PROBES: tuple[Probe, ...] = ()  # the node's manifest names its own endpoint
 EXTRA = None
 FOUNDATION = False
 INSTANCE_TYPE = "this-machine"
+ZONES = "SKYWRIGHT_LOCAL_ZONES"
+"""Names with commas between (`a,b`): this machine is sold as so many places, `local/a` and `local/b`.
+Nodes and kept folders of two zones are apart as those of two regions are, so that moving can be tried out."""
 
 _SORTED = (
     (
@@ -46,7 +49,7 @@ _SORTED = (
 
 
 def offers() -> tuple[Offer, ...]:
-    """This machine, in both markets, cut to any size up to what it has."""
+    """This machine, in both markets, cut to any size up to what it has; each of its zones where it has any."""
     from stacks.home import home
 
     # Rounded down to a power of two: a plan must not change with every file that is written to the disk.
@@ -55,7 +58,7 @@ def offers() -> tuple[Offer, ...]:
     return tuple(
         Offer(
             cloud=NAME,
-            region=None,
+            region=zone,
             zone=None,
             instance_type=INSTANCE_TYPE,
             market=market,
@@ -65,8 +68,15 @@ def offers() -> tuple[Offer, ...]:
             disk_gb=float(2 ** int(math.log2(free_gb))) if free_gb >= 1 else 0.0,
             flexible=True,
         )
+        for zone in zones() or (None,)
         for market in (Market.ON_DEMAND, Market.SPOT)
     )
+
+
+def zones() -> tuple[str, ...]:
+    """The zones that this machine is cut into; most have none."""
+    found = (name.strip() for name in os.environ.get(ZONES, "").split(","))
+    return tuple(dict.fromkeys(name for name in found if re.fullmatch(r"[a-z][a-z0-9-]{0,15}", name)))
 
 
 def here() -> frozenset[Capability]:
@@ -127,6 +137,8 @@ def build(spec: StackSpec) -> None:
             inputs["cpus"] = spec.cpus
         if spec.memory_gb is not None:
             inputs["memory_gb"] = spec.memory_gb
+        if spec.region is not None:
+            inputs["zone"] = spec.region
         made.append(Node(f"node-{rank}", inputs))
     pulumi.export(
         "nodes", [{"rank": rank, "id": one.id, "address": one.address} for rank, one in enumerate(made)]
@@ -174,6 +186,7 @@ def inventory(project: str | None = None, scope: Scope = ANYWHERE) -> tuple[Node
             address=node.address,
             alive=node.alive,
             created=node.created,
+            region=node.zone,
         )
         for node in nodes.existing()
         if project in (None, node.project)

@@ -47,6 +47,9 @@ stays as it was. lock writes catalog.lock beside a task: its plans then use just
 BAKE_DOC = """Both are made by one recipe of one list (docs/clouds/images.md). In a cloud a machine runs it, an image
 is made of the machine, and the machine goes; `bake` again goes on where it was cut off."""
 
+MOVE_DOC = """The task runs on until the new nodes are there. Then it is told to save, its checkpoint is carried over,
+and it goes on in the new place. What cannot be had there leaves it where it is (docs/move.md)."""
+
 ORPHANS_DOC = "What may be another's is shown and never deleted: docs/state.md tells how that is known."
 
 DRIFT_DOC = "Looks only: no lock is taken and nothing is written. Exit code: 7 when anything drifted."
@@ -267,6 +270,21 @@ VERBS: tuple[Verb, ...] = (
         (NAMES,),
         (ALL, YES, Flag("detach", "return at once", "d", also=("async",), off="no-async"), JSON),
         later=frozenset(["retry-until-up", "idle-minutes-to-autostop", "down", "force", "wait-for"]),
+    ),
+    Verb(
+        "move",
+        "Move a living deployment to another place, with its checkpoint",
+        "move",
+        (NAME,),
+        (
+            text(
+                "to", "CLOUD, CLOUD/REGION or CLOUD/REGION/ZONE (default: the next approved place)", "INFRA"
+            ),
+            YES,
+            Flag("detach", "return at once", "d", also=("async",), off="no-async"),
+            JSON,
+        ),
+        doc=MOVE_DOC,
     ),
     Verb(
         "ssh",

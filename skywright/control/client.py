@@ -158,6 +158,12 @@ class Client:
         """Begin to start stopped nodes; `follow` it until its state is idle. Problems as of `stop`."""
         return self._object("POST", _path(name, "start"), {})
 
+    def move(self, name: str, choice: Mapping[str, Any] | str | None, env: Mapping[str, str]) -> Data:
+        """Begin to move a deployment as moving.ask says: {name, where, market, hourly, from}. `follow` tells more."""
+        return self._object(
+            "POST", _path(name, "move"), {"choice": choice, "env": {**env, **_places()}}, again=False
+        )
+
     def access(self, name: str, ranks: list[int] | None = None) -> list[Data]:
         """How to reach nodes (None: all): rows of {rank, node, address, access}. Problems cloud/no-access."""
         found: list[Data] = self._data("POST", _path(name, "access"), {"ranks": ranks}, timeout_s=120)

@@ -81,6 +81,8 @@ class Control:
         self.troubled: set[str] = set()
         self.refusals: dict[str, Refusal] = {}
         self.steps: dict[str, asyncio.Task[None]] = {}
+        self.carried: dict[str, asyncio.Task[Any]] = {}
+        """Checkpoints on their way, by deployment."""
         self.full: str | None = None
         self.used = self.clock.steady()
         self.jobs_limit = Limit(home)

@@ -18,6 +18,7 @@ from skywright.control import (
     leaving,
     ledger,
     loss,
+    moving,
     operations,
     stopping,
     words,
@@ -55,6 +56,8 @@ async def step(control: Control, uid: str) -> None:
         return
     if deployment.wanted == "gone":
         await leaving.step(control, deployment, operation)
+    elif operation is None and moving.is_up(deployment) and deployment.outgoing is None:
+        await moving.step(control, deployment)
     elif operation is None:
         _provide(control, deployment)
     _rest(control, _read(control, uid))
@@ -90,6 +93,9 @@ def _provide(control: Control, deployment: Deployment) -> None:
         failover.clean(control, deployment)
         return
     if deployment.stage == "failed" or budget.holds(deployment):
+        return
+    if deployment.move is not None and moving.is_asked(deployment):
+        operations.intend(control, deployment, Kind.UP, spec=failover.wanted(deployment))
         return
     missing = missing_ranks(control, deployment)
     changed = deployment.applied != deployment.digest
@@ -169,8 +175,9 @@ def _provided(control: Control, deployment: Deployment, operation: Operation, re
     from compiler.spec import StackSpec
 
     if failover.is_move(deployment, operation.spec):
-        deployment = failover.moved(control, deployment)
-    elif operation.spec["stack"] != deployment.spec["stack"]:
+        moving.made(control, deployment, operation, result)
+        return
+    if operation.spec["stack"] != deployment.spec["stack"]:
         # Somebody wanted something else meanwhile.
         control.store.change(deployment, outgoing=operation.spec)
         return
@@ -254,6 +261,9 @@ def _not_provided(
         if operation.spec["stack"] != deployment.spec["stack"] and not (bare and not made):
             control.store.change(deployment, outgoing=operation.spec, move=None)
         return
+    if moving.is_asked(deployment) and failover.is_move(deployment, operation.spec):
+        moving.refused(control, deployment, problem, not (bare and not made))
+        return
     if clouds.refused_credentials(control, deployment, result):
         clouds.lock(control, deployment, Problem.of(problem), clouds.LOCKED_S)
         return
@@ -327,6 +337,8 @@ def _rest(control: Control, deployment: Deployment) -> None:
     if since is None and current_run(control, deployment.uid) is None:
         since, patience = deployment.idle_since, None if deployment.keep else deployment.idle_s
     if since is None or patience is None:
+        return
+    if deployment.move is not None:
         return
     idle = control.clock.now() - since
     if idle < patience or (deployment.retry_at or 0) > control.clock.now():

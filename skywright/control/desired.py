@@ -10,7 +10,7 @@ from compiler.spec import digest
 from skywright.control.context import Control
 from skywright.control.rows import Deployment, Node, Run, RunRank
 
-GRACE_S = {"cancel": 10.0, "failed": 10.0}
+GRACE_S = {"cancel": 10.0, "failed": 10.0, "moved": 120.0}
 """Seconds between SIGTERM and SIGKILL, by why a run is stopped."""
 
 SAVING_S = 25.0

@@ -186,6 +186,9 @@ def _may_reuse(row: Deployment, order: Order, nothing: bool) -> None:
         )
     if row.wanted == "gone":
         raise Problems(being_removed(row))
+    if row.move is not None and "step" in row.move and row.digest != order.spec.digest:
+        says = f"`{row.name}` is moving to {row.move['where']}"
+        raise Problems(Problem("lock/busy", says, hint="try again when it has moved"))
     if not nothing and (row.cloud, row.spec.get("region")) != (order.spec.cloud, order.spec.region):
         raise Problems(
             Problem(

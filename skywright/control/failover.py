@@ -2,7 +2,7 @@
 
 Everything follows from stored columns. `choices` are the approved placements in their order, `tries` those that were
 refused (an open one belongs to this round and is not tried again in it), `outgoing` is a stack that is to be destroyed
-before anything else, `move` the placement that living nodes are about to go to.
+before anything else, `move` the placement that living nodes are about to go to (moving.py).
 """
 
 from __future__ import annotations
@@ -185,12 +185,11 @@ def _avoid(control: Control, deployment: Deployment, closed: tuple[str, ...]) ->
 
 
 def _switch(control: Control, deployment: Deployment, choice: Data) -> Deployment | None:
-    """Go to another placement: at once where nothing is left, else by a second stack beside the first."""
+    """Go to another placement: at once where nothing was made, else by a second stack beside the first (moving.py)."""
     choice = {
         **choice,
         "spec": delivery.with_names(choice["spec"], deployment.spec.get("secrets", ())),
     }
-    living = control.store.find(Node, uid=deployment.uid, revoked=None)
     where = f"{key(choice)}, {money(choice['hourly'])}/h"
     with control.store.together():
         if deployment.applied is None:
@@ -204,7 +203,7 @@ def _switch(control: Control, deployment: Deployment, choice: Data) -> Deploymen
             )
             return control.store.first(Deployment, uid=deployment.uid)
         control.tell(deployment, "try", f"{deployment.name} moves to {where}", **_told(choice))
-        if living and choice["spec"]["stack"] != deployment.spec["stack"]:
+        if choice["spec"]["stack"] != deployment.spec["stack"]:
             control.store.change(deployment, move=choice)
             return control.store.first(Deployment, uid=deployment.uid)
         leave(control, deployment)
@@ -242,16 +241,6 @@ def leave(control: Control, deployment: Deployment) -> None:
     for node in control.store.find(Node, uid=deployment.uid, revoked=None):
         fence(control, deployment, node, "its deployment moved to another place", state=MOVED)
     control.store.change(deployment, outgoing=deployment.spec)
-
-
-def moved(control: Control, deployment: Deployment) -> Deployment:
-    """The second stack is up: fence the first one's nodes, and have it destroyed."""
-    assert deployment.move is not None
-    before = deployment.place
-    leave(control, deployment)
-    become(control, deployment, deployment.move)
-    control.tell(deployment, "moved", f"{deployment.name} moved from {before} to {deployment.move['where']}")
-    return control.store.first(Deployment, uid=deployment.uid) or deployment
 
 
 def close_round(deployment: Deployment) -> list[Data]:

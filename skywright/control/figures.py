@@ -17,7 +17,7 @@ LOST = ("preempted", "lost")
 """How attempts end whose nodes were taken away."""
 
 REPEATED = "repeated"
-"""How an attempt ends that begins again on the same nodes: one of them lost track of it."""
+"""How an attempt ends that begins again on the same nodes: one of them lost track of it; or in another place."""
 
 Interval = tuple[float, float]
 

@@ -30,12 +30,16 @@ def step(control: Control, deployment: Deployment) -> None:
     if run.attempt == 0:
         _begin_or_drop(control, deployment, run)
         return
+    if run.stopping == "moved" and deployment.move is not None and deployment.wanted == "up":
+        return  # moving.py has it in hand
     ranks = seats(control, run)
     if run.stopping == "cancel" and all(rank.over or _silent(control, rank) for rank in ranks):
         _when_over(control, deployment, run, ranks)
     elif not all(rank.over for rank in ranks):
         _while_going(control, deployment, run, ranks)
-    elif run.stopping in ("preempted", "lost", "errored"):
+    elif run.stopping == "moved" and all(rank.seat.phase == "succeeded" for rank in ranks):
+        _when_over(control, deployment, run, ranks)
+    elif run.stopping in ("preempted", "lost", "errored", "moved"):
         _begin_or_drop(control, deployment, run)
     else:
         _when_over(control, deployment, run, ranks)
@@ -96,6 +100,8 @@ def _begin_or_drop(control: Control, deployment: Deployment, run: Run) -> None:
         return  # the nodes are about to change
     if budget.holds(deployment):
         return
+    if deployment.move is not None and deployment.move.get("step") in ("save", "carry"):
+        return  # they are about to be others
     if operations.unfinished(control, run.uid):
         return  # a node that joined early may be one that a killed operation left and that its successor removes
     by_rank = {

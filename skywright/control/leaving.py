@@ -8,7 +8,7 @@ from typing import Any
 from compiler.problem import Problem
 from compiler.spec import StackSpec
 from skywright.control import clouds, failover, ledger, operations, retention, words
-from skywright.control.context import Control, log
+from skywright.control.context import WORK, Control, log
 from skywright.control.cost import spent
 from skywright.control.desired import current_run
 from skywright.control.nodes import fence
@@ -39,6 +39,13 @@ async def step(control: Control, deployment: Deployment, operation: Operation | 
         return
     if deployment.outgoing is not None:
         failover.clean(control, deployment)
+        return
+    if deployment.move is not None:
+        # A second stack that stands goes first; one that was never begun is but forgotten.
+        control.store.change(
+            deployment, move=None, outgoing=deployment.move["spec"] if "step" in deployment.move else None
+        )
+        control.bell.ring(WORK, deployment.uid)
         return
     if await _never_existed(control, deployment):
         with control.store.together():

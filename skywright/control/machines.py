@@ -1,4 +1,4 @@
-"""What people can ask for of a deployment's machines: to stop, start and reach them, with renewed credentials."""
+"""What people can ask for of a deployment's machines: to stop, start, move and reach them, with renewed credentials."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 
 from compiler.codec import encode
 from compiler.problem import Problem, Problems
-from skywright.control import clouds, operations, stopping
+from skywright.control import clouds, moving, operations, stopping
 from skywright.control.context import WORK, Control
+from skywright.control.desired import current_run
 from skywright.control.desk import being_removed, living, stop_runs
-from skywright.control.rows import Node
+from skywright.control.rows import Deployment, Node
 from stacks.cloud import Access
+from stacks.operate import PLACES
 
 
 def stop(control: Control, name: str) -> dict[str, Any]:
@@ -58,6 +60,33 @@ def autostop(control: Control, name: str, idle_s: float | None, down: bool) -> d
     )
     control.bell.ring(WORK, row.uid)
     return {"idle_s": idle_s, "down": down or not stopping.can_stop(control, row)}
+
+
+def move(
+    control: Control, name: str, choice: dict[str, Any] | str | None, env: Mapping[str, str]
+) -> dict[str, Any]:
+    """Have a living deployment go to another place; None: the next approved one. Problems as of moving.ask."""
+    row = living(control, name)
+    if row.wanted == "gone":
+        raise Problems(being_removed(row))
+    with control.store.together():
+        taken = moving.ask(control, row, choice, current_run(control, row.uid))
+        _take_env_of_clouds(control, row, env)
+    told = {key: taken[key] for key in ("where", "market", "hourly")}
+    return {"name": name, **told, "from": row.place}
+
+
+def _take_env_of_clouds(control: Control, row: Deployment, env: Mapping[str, str]) -> None:
+    """Credentials of clouds that the deployment had none for; what opens its state stays."""
+    known = control.vault.get(operations.env_scope(row.uid))
+    new = {
+        name: value
+        for family in operations.families(control)
+        if not any(key.startswith(family) for key in known)
+        for name, value in env.items()
+        if name.startswith(family)
+    }
+    operations.take_env(control, row.uid, {**new, **{key: env[key] for key in PLACES if key in env}})
 
 
 async def login(control: Control, name: str, env: Mapping[str, str]) -> dict[str, Any]:

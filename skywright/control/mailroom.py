@@ -28,9 +28,12 @@ PAUSES_S = (1.0, 2.0, 5.0, 15.0, 30.0)
 """Between tries while a store does not answer; the last one repeats."""
 
 
-def store_of(control: Control, uid: str) -> Store | None:
-    """Where nodes and control meet: what the newest `up` that ended well says; None for nodes that dial control."""
-    for row in control.store.find(Operation, order="-started", uid=uid, state="done"):
+def store_of(control: Control, deployment: Deployment) -> Store | None:
+    """Where nodes and control meet: what the newest `up` of the deployment's stack that ended well says; None for
+    nodes that dial control."""
+    for row in control.store.find(Operation, order="-started", uid=deployment.uid, state="done"):
+        if row.spec["stack"] != deployment.spec["stack"]:
+            continue
         if row.kind == Kind.UP.value and row.result and row.result.get("store"):
             return Store.from_data(row.result["store"])
     return None
@@ -126,7 +129,7 @@ class Mailroom:
             for uid in set(self._opened) - set(living):
                 del self._opened[uid]
             for row in living.values():
-                if (store := store_of(self.control, row.uid)) is not None:
+                if (store := store_of(self.control, row)) is not None:
                     self._tend(row, store)
             self._tasks = {
                 name: task

@@ -48,6 +48,7 @@ async def join(control: Control, node: str, body: dict[str, Any]) -> str:
     if deployment is None:
         raise Refused(409, f"there is no deployment {facts.deployment}", stop=True)
     if not _of_present_stack(deployment, facts):
+        _knock(control, deployment, node)
         raise Refused(503, f"{facts.deployment} is not there yet, or not there any more")
     if facts.rank >= deployment.nodes_wanted:
         raise Refused(409, f"{facts.deployment} has no rank {facts.rank}", stop=True)
@@ -61,8 +62,9 @@ async def _proven(control: Control, node: str, known: Node | None, proof: str) -
     rows.sort(key=lambda row: known is None or row.uid != known.uid)
     silent: Problems | None = None
     asked: list[clouds.Place] = []
-    for row in rows:
-        where = clouds.place(control, row)
+    wanted = [(row, spec) for row in rows for spec in (row.spec, row.move and row.move["spec"]) if spec]
+    for row, spec in wanted:
+        where = clouds.place(control, row, spec)
         if where in asked:
             continue
         asked.append(where)
@@ -81,6 +83,19 @@ def _of_present_stack(deployment: Deployment, facts: NodeFacts) -> bool:
     """A deployment that moves has nodes of two stacks for a while: only those of the present one count."""
     spec = deployment.spec
     return facts.stack in (None, spec["stack"]) and facts.region in (None, spec.get("region"))
+
+
+def _knock(control: Control, deployment: Deployment, node: str) -> None:
+    """One of a second stack is there: it is let in when its deployment has moved, and told to wait until then."""
+    with control.store.together():
+        row = control.store.first(Deployment, uid=deployment.uid)
+        move = row.move if row else None
+        if row is None or move is None or node not in [one["id"] for one in move.get("nodes", ())]:
+            return
+        nodes = [{**one, "there": True} if one["id"] == node else one for one in move["nodes"]]
+        if nodes != move["nodes"]:
+            control.store.change(row, move={**move, "nodes": nodes})
+            control.bell.ring(WORK, row.uid)
 
 
 def _make_room(

@@ -117,7 +117,7 @@ class Order:
             down=bool(options.get("down", True)),
             retry=bool(options.get("retry_until_up")),
             env=read_env(data),
-            choices=[_choice(one) for one in data.get("choices") or ()],
+            choices=[read_choice(one) for one in data.get("choices") or ()],
             rates=_rates(plan.get("rates")),
             estimate=_estimate(plan.get("estimate")),
             budget=None if plan.get("budget") is None else {"usd": float(plan["budget"])},
@@ -125,7 +125,8 @@ class Order:
         )
 
 
-def _choice(data: Mapping[str, Any]) -> dict[str, Any]:
+def read_choice(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A placement as a whole stack. Raises KeyError, TypeError or ValueError for what is none."""
     return {
         "spec": StackSpec.from_data(data["spec"]).to_data(),
         "where": str(data["where"]),

@@ -31,7 +31,7 @@ from skywright.control import (
 from skywright.control.chaos import strike
 from skywright.control.context import WORK, Control
 from skywright.control.http import bearer, control_of, data, stream
-from skywright.control.orders import read_env, read_order, read_run
+from skywright.control.orders import read_choice, read_env, read_order, read_run
 from skywright.control.rows import Deployment, Event, Node, Run
 
 ORDER_BYTES = 32 * 2**20
@@ -293,6 +293,17 @@ async def endpoints(request: Request) -> Response:
     return JSONResponse(await machines.endpoints(control_of(request), request.path_params["name"]))
 
 
+async def move(request: Request) -> Response:
+    asked = await data(request, ORDER_BYTES)
+    try:
+        choice = asked.get("choice")
+        if choice is not None and not isinstance(choice, str):
+            choice = {**read_choice(choice), "policy": choice.get("policy")}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise HTTPException(400, "choice is no placement") from None
+    return JSONResponse(machines.move(control_of(request), request.path_params["name"], choice, _env(asked)))
+
+
 async def login(request: Request) -> Response:
     env = _env(await data(request, ORDER_BYTES))
     return JSONResponse(await machines.login(control_of(request), request.path_params["name"], env))
@@ -334,6 +345,7 @@ ROUTES = [
     _route("/v1/deployments/{name}/down", down, "POST"),
     _route("/v1/deployments/{name}/release", release, "POST"),
     _route("/v1/deployments/{name}/chaos", chaos, "POST"),
+    _route("/v1/deployments/{name}/move", move, "POST"),
     _route("/v1/deployments/{name}/login", login, "POST"),
     _route("/v1/deployments/{name}/budget", set_budget, "POST"),
     _route("/v1/deployments/{name}/drift", drift, "POST"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +87,15 @@ def lost_work(control: Control, deployment: Deployment, run: Run) -> float:
 
 def kept_folder(control: Control, deployment: Deployment) -> Path | None:
     """Where the deployment's checkpoints are kept on this machine, if its cloud keeps them here."""
-    if deployment.cloud != "local":
+    return kept_of(control, deployment.spec)
+
+
+def kept_of(control: Control, spec: Mapping[str, Any]) -> Path | None:
+    """The same for one of its stacks."""
+    if spec["cloud"] != "local":
         return None
-    return control.home / "local" / "kept" / deployment.project / deployment.name
+    name, zone = str(spec["deployment"]), spec.get("region")
+    return control.home / "local" / "kept" / str(spec["project"]) / (f"{name}@{zone}" if zone else name)
 
 
 def _newest(folder: Path) -> float:

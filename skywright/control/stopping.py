@@ -22,7 +22,7 @@ def can_stop(control: Control, deployment: Deployment) -> bool:
 
 
 def refuse_unless_able(control: Control, deployment: Deployment) -> None:
-    """Raises Problems cloud/cannot-stop, control/not-up."""
+    """Raises Problems cloud/cannot-stop, control/not-up, lock/busy."""
     if not can_stop(control, deployment):
         raise Problems(
             Problem(
@@ -31,6 +31,9 @@ def refuse_unless_able(control: Control, deployment: Deployment) -> None:
                 hint=f"`skywright down {deployment.name}` removes them; a checkpoint folder is kept",
             )
         )
+    if deployment.move is not None:
+        says = f"`{deployment.name}` is moving to {deployment.move['where']}"
+        raise Problems(Problem("lock/busy", says, hint="try again when it has moved"))
     if deployment.applied is None or deployment.stage not in ("up", *RESTING):
         raise Problems(
             Problem("control/not-up", f"`{deployment.name}` has no nodes", hint="there is nothing to stop")

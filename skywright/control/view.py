@@ -31,6 +31,8 @@ def deployment(control: Control, row: Deployment, *, measured: bool = False) -> 
         "clouds": sorted({row.cloud, *(one["spec"]["cloud"] for one in row.choices)}),
         "tries": [_try(one) for one in row.tries],
         "moving_to": row.move["where"] if row.move else None,
+        "moving": row.move.get("step", "make") if row.move else None,
+        "choices": [_choice(one) for one in row.choices],
         "leaving": row.outgoing["stack"] if row.outgoing else None,
         "nodes": [_node(control, node) for node in nodes],
         "nodes_wanted": row.nodes_wanted,
@@ -85,6 +87,12 @@ def state(row: Deployment, nodes: list[Node], turn: Run | None, blocked: str | N
     return {"SETTING_UP": "setup", "RUNNING": "running", "RECOVERING": "degraded"}.get(
         turn.status, "provisioning"
     )
+
+
+def _choice(row: dict[str, Any]) -> dict[str, Any]:
+    """An approved placement: where it is, and what it costs."""
+    place = {name: row["spec"].get(name) for name in ("cloud", "region", "zone", "instance_type")}
+    return {**{name: row[name] for name in ("where", "market", "hourly")}, **place}
 
 
 def _try(row: dict[str, Any]) -> dict[str, Any]:

@@ -43,10 +43,11 @@ class Order:
     cpus: float | None = None
     memory_gb: float | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    zone: str | None = None
 
     @property
     def key(self) -> tuple[str, str, int]:
-        return (self.project, self.deployment, self.rank)
+        return (self.project, starting.lived_in(self.deployment, self.zone), self.rank)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +71,11 @@ class Node:
     init: Identity | None
     first: Identity | None
     groups: tuple[str, ...]
+    zone: str | None = None
 
     @property
     def key(self) -> tuple[str, str, int]:
-        return (self.project, self.deployment, self.rank)
+        return (self.project, starting.lived_in(self.deployment, self.zone), self.rank)
 
     @property
     def alive(self) -> bool:
@@ -87,9 +89,9 @@ def root() -> Path:
     return folder
 
 
-def kept(project: str, deployment: str) -> Path:
-    """The folder that the nodes of a deployment share and that survives them."""
-    return home() / "local" / "kept" / project / deployment
+def kept(project: str, deployment: str, zone: str | None = None) -> Path:
+    """The folder that the nodes of a deployment share in one zone, and that survives them."""
+    return home() / "local" / "kept" / project / starting.lived_in(deployment, zone)
 
 
 def get(node: str) -> Node | None:
@@ -124,7 +126,9 @@ def create(order: Order, wanted: Callable[[], bool] = lambda: True) -> Node:
         try:
             with locked("folders"):
                 folder = _folder(name, order)
-                kept(order.project, order.deployment).mkdir(mode=0o755, parents=True, exist_ok=True)
+                kept(order.project, order.deployment, order.zone).mkdir(
+                    mode=0o755, parents=True, exist_ok=True
+                )
             starting.start(folder, agent)
         except BaseException:
             remove(name)
@@ -158,6 +162,7 @@ def _folder(name: str, order: Order) -> Path:
         "labels": dict(order.labels),
         "init": None,
         "first": None,
+        **({"zone": order.zone} if order.zone else {}),
     }
     write_json(new / "node.json", data)
     (new / "proof").touch(mode=0o600)
@@ -201,7 +206,7 @@ def _remove_kept_if_empty(node: Node) -> None:
     """After a deployment's last node: a folder in which nothing was kept is of no use to anybody."""
     if any(other.key[:2] == node.key[:2] for other in existing()):
         return
-    folder = kept(node.project, node.deployment)
+    folder = kept(node.project, node.deployment, node.zone)
     with contextlib.suppress(OSError):
         folder.rmdir()
         folder.parent.rmdir()
@@ -311,6 +316,7 @@ def _node(folder: Path, data: Mapping[str, Any]) -> Node:
         init=Identity.from_data(init) if init else None,
         first=Identity.from_data(first) if first else None,
         groups=tuple(data.get("groups", ())),
+        zone=data.get("zone"),
     )
 
 

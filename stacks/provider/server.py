@@ -22,7 +22,7 @@ from stacks.provider import nodes, room
 from stacks.provider.plugin import PACKAGE, TOKEN, VERSION
 
 NEEDED = {"project": str, "deployment": str, "rank": int, "agent": str, "market": str, "deadman_s": float}
-OPTIONAL = {"cpus": float, "memory_gb": float}
+OPTIONAL = {"cpus": float, "memory_gb": float, "zone": str}
 IN_PLACE = frozenset({"labels", "deadman_s"})
 OUTPUTS = ("address", "created")
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
@@ -149,6 +149,7 @@ class Provider:
             cpus=inputs.get("cpus"),
             memory_gb=inputs.get("memory_gb"),
             labels=inputs.get("labels", {}),
+            zone=inputs.get("zone"),
         )
         made = nodes.create(order, self.wanted)
         return self._state(self.messages.CreateResponse(id=made.node), inputs, made.address, made.created)

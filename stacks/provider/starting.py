@@ -61,6 +61,11 @@ def probe(address: str, port: int) -> Probe:
     )
 
 
+def lived_in(deployment: str, zone: str | None) -> str:
+    """What tells nodes and kept folders of one deployment in two zones of this machine apart."""
+    return f"{deployment}@{zone}" if zone else deployment
+
+
 def manifest(
     folder: Path, node: Mapping[str, Any], deadman_s: float, cpus: float | None, memory_gb: float | None
 ) -> dict[str, Any]:
@@ -80,7 +85,9 @@ def manifest(
         "address": node["address"],
         "home": str(folder / "home"),
         "state": str(folder / "agent"),
-        "kept": str(home() / "local" / "kept" / node["project"] / node["deployment"]),
+        "kept": str(
+            home() / "local" / "kept" / node["project"] / lived_in(node["deployment"], node.get("zone"))
+        ),
         "link": {
             "carrier": "http",
             "address_file": str(folder / "cloud" / "control.json"),

@@ -380,7 +380,7 @@ class FakeAgent(threading.Thread):
     def call(self, method: str, path: str, body: bytes, token: str | None = None) -> tuple[int, bytes]:
         url = json.loads((self.home / "control" / "control.json").read_bytes())["url"]
         connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
-        self._held = connection if path.endswith("/sync") else self._held
+        self._held = connection if path.endswith(("/sync", "/join")) else self._held
         try:
             connection.request(
                 method, path, body, {"Authorization": f"Bearer {self.token if token is None else token}"}
