@@ -141,10 +141,7 @@ class Client:
         return self._object("POST", _path(name, "down"), {"purge": purge, "env": {**keys, **_places()}})
 
     def release(self, name: str) -> Data:
-        """Forget a deployment whose stack lives on in other hands; nothing in its cloud is touched.
-
-        Raises Problems lock/busy while something of it is under way.
-        """
+        """Forget a deployment whose stack lives on in other hands; its cloud is left alone. Problems lock/busy."""
         return self._object("POST", _path(name, "release"), {})
 
     def stop(self, name: str) -> Data:
