@@ -40,9 +40,8 @@ class JobHandle:
     def wait(self, timeout_s: float | None = None) -> Job:
         """The first job when all of them have ended. Raises TimeoutError after `timeout_s` seconds."""
         until = None if timeout_s is None else time.monotonic() + timeout_s
-        for one in reversed(self.ids):
-            last = wait(one, None if until is None else max(0.0, until - time.monotonic()))
-        return last
+        ended = [wait(one, None if until is None else max(0.0, until - time.monotonic())) for one in self.ids]
+        return ended[0]
 
 
 def launch(
@@ -167,7 +166,7 @@ def tail_logs(
         found = client.jobs(all_of_them=True, name=name)
         if not found:
             raise Problems(Problem("run/no-such-job", "there is no such job"))
-        job_id = found[0]["id"]
+        return tail_logs(None, int(found[0]["id"]), follow, controller, output_stream=output_stream)
     stream = output_stream or sys.stdout
     follower = Follower(client, job_id, bytes_of(stream), output=not controller, told=False)
     job = follower.follow(wait=follow)

@@ -142,27 +142,30 @@ def cancel(control: Control, numbers: list[int] | None, name: str | None) -> lis
             raise Problems(Problem("run/no-such-job", f"there is no job called `{name[:60]}`"))
     else:
         jobs = control.store.find(Job, order="id", phase=("waiting", "going"))
-    stopped = [job.id for job in jobs if job.ended is None and _cancelled(control, job)]
-    control.bell.ring(WORK)
-    return stopped
-
-
-def _cancelled(control: Control, job: Job) -> bool:
-    now = control.clock.now()
+    going = [job for job in jobs if job.ended is None]
     with control.store.together():
-        if control.store.change(job, when={"phase": "waiting"}, phase="over", status="CANCELLED", ended=now):
-            for one in stages_of(control, job):
-                reason = "cancelled before it began"
-                control.store.change(one, status="CANCELLED", ended=now, reason=reason, cleared=True)
-            tell(control, job, f"job {job.id} is CANCELLED before it began", status="CANCELLED")
-            forget_batch(control, job.batch)
-            return True
+        for job in going:
+            _cancelled(control, job)
+        for batch in {job.batch for job in going}:
+            forget_batch(control, batch)
+    control.bell.ring(WORK)
+    return [job.id for job in going]
+
+
+def _cancelled(control: Control, job: Job) -> None:
+    """One that waits is over; of one that goes, jobs.py removes what there is."""
+    now = control.clock.now()
+    if control.store.change(job, when={"phase": "waiting"}, phase="over", status="CANCELLED", ended=now):
+        reason = "cancelled before it began"
         for one in stages_of(control, job):
-            if one.status not in OVER:
-                control.store.change(one, wanted="cancelled")
-        control.store.change(job, status="CANCELLING")
-        tell(control, job, f"job {job.id} is to be cancelled", status="CANCELLING")
-    return True
+            control.store.change(one, status="CANCELLED", ended=now, reason=reason, cleared=True)
+        tell(control, job, f"job {job.id} is CANCELLED before it began", status="CANCELLED")
+        return
+    for one in stages_of(control, job):
+        if one.status not in OVER:
+            control.store.change(one, wanted="cancelled")
+    control.store.change(job, status="CANCELLING")
+    tell(control, job, f"job {job.id} is to be cancelled", status="CANCELLING")
 
 
 def listed(control: Control, *, all_of_them: bool, name: str | None = None) -> list[dict[str, Any]]:
