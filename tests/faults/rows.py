@@ -127,8 +127,8 @@ ROWS: tuple[Row, ...] = (
     ),
     Row(
         "control asleep",
-        "control is stopped (SIGSTOP) for longer than the dead-man time, and for less",
-        "for less, nothing happens; for longer, the node saves and ends, and control learns it from its cloud",
+        "control is away for longer than the dead-man time; a lease's holder slept",
+        "the node lets its job save, ends it and goes; who slept writes no stack before it has asked again",
     ),
 )
 
