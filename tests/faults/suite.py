@@ -148,5 +148,7 @@ def document(now: str, lines: Sequence[Line]) -> str:
     """The document with the table as it should be."""
     head, _, rest = now.partition(BEGIN)
     rows = ["| fault | injected by | points | what holds |", "|---|---|---:|---|"]
-    rows += [f"| {line.fault} | {line.how} | {line.points} | {line.says} |" for line in lines]
+    for line in lines:
+        says = line.says if line.broken else line.holds
+        rows.append(f"| {line.fault} | {line.how} | {line.points or '-'} | {says} |")
     return head + BEGIN + "\n".join(rows) + "\n" + END + rest.partition(END)[2]
