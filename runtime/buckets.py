@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -156,8 +157,8 @@ class Buckets:
                 shutil.rmtree(mount.folder, ignore_errors=True)
             else:
                 os.unlink(os.path.join(mount.folder, "mount.json"))
-            with contextlib.suppress(OSError):
-                os.rmdir(mount.place)
+            _unmount(mount.place)  # a process that came up late may have mounted once more
+            _remove(mount.place)
 
     def _place(self, bucket: Mapping[str, Any]) -> str:
         return os.path.realpath(target(bucket["target"], self.manifest["home"]))
@@ -361,6 +362,19 @@ def _unmount(place: str) -> None:
         if flag == "-uz":
             return
         time.sleep(0.1 if _mounted(place) else 0.0)
+
+
+def _remove(place: str) -> None:
+    """An empty folder; one that is being let go is busy for a moment."""
+    end = time.monotonic() + 2.0
+    while True:
+        try:
+            os.rmdir(place)
+        except OSError as error:
+            if error.errno == errno.EBUSY and time.monotonic() < end:
+                time.sleep(0.05)
+                continue
+        return
 
 
 def _end(process: Shim) -> None:
