@@ -68,7 +68,7 @@ def run(values: Any) -> int:
         "--dist",
         "worksteal",
         "--durations",
-        "10",
+        "40",
         *marks,
     ]
     if values.soak:
