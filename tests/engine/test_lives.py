@@ -20,7 +20,7 @@ from compiler.spec import Foundation, StackSpec
 from stacks import cloud as cloud_of
 from stacks import home, operate
 from stacks.boot import Store as Kept
-from stacks.cloud import Failure
+from stacks.cloud import Failure, Scope
 from stacks.provider import agents
 from tests.faults.plugin import hit
 from tests.standins import inventory, refusals, rest, rest_env
@@ -122,6 +122,13 @@ def agrees(cloud: str, result: dict[str, Any]) -> None:
     assert seen == {row["rank"]: (row["id"], row["address"], True) for row in result["nodes"]}
 
 
+SEEN = {
+    "gcp": {"firewall", "service account"},
+    "azure": {"role assignment", "userAssignedIdentities", "networkSecurityGroups", "storageAccounts"},
+}
+"""Kinds of things beside nodes that `orphans` would show if no state knew them."""
+
+
 @pytest.mark.timeout(400)
 def test_a_life_with_losses(cloud: str, desk: Any, store: Store) -> None:
     wanted = spec(cloud, nodes=8)
@@ -163,8 +170,15 @@ def test_a_life_with_losses(cloud: str, desk: Any, store: Store) -> None:
     agrees(cloud, mended)
     assert changed(desk.well("preview", wanted)) == []
 
+    # What stands beside the nodes is seen by its names and tags, and seeing it removes nothing.
+    there = store.left()
+    seen = cloud_of(cloud).sweep(wanted, frozenset(), Scope.of(wanted), look=True)
+    assert SEEN[cloud] <= {one.rpartition(" ")[0] for one in seen}, seen
+    assert store.left() == there
+
     desk.well("destroy", wanted)
     assert machines(store) == []
+    assert cloud_of(cloud).sweep(wanted, frozenset(), Scope.of(wanted), look=True) == ()
     network = Foundation.of("proj", cloud, wanted.region)
     desk.well("destroy", network)
     assert store.left() == []
