@@ -130,7 +130,7 @@ def build(spec: StackSpec) -> None:
             "rank": rank,
             "agent": spec.agent,
             "market": spec.market.value,
-            "deadman_s": GANG_DEADMAN_S if spec.nodes > 1 else SINGLE_DEADMAN_S,
+            "deadman_s": spec.deadman_s or (GANG_DEADMAN_S if spec.nodes > 1 else SINGLE_DEADMAN_S),
             "labels": dict(spec.labels),
         }
         if spec.cpus is not None:

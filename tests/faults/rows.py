@@ -127,8 +127,8 @@ ROWS: tuple[Row, ...] = (
     ),
     Row(
         "control asleep",
-        "control is away for longer than the dead-man time; a lease's holder slept",
-        "the node lets its job save, ends it and goes; who slept writes no stack before it has asked again",
+        "control is stopped (SIGSTOP) or away, for less and for more than the dead-man time; a lease's holder slept",
+        "for less, nothing happens; for more, the node saves and ends, one other goes on from there; no orphan",
     ),
 )
 
