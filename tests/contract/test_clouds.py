@@ -21,6 +21,7 @@ from compiler.offer import Accelerator, Capability, Market
 from compiler.problem import Problems
 from compiler.spec import Foundation, Given, StackSpec
 from stacks import CLOUDS, cloud
+from stacks.boot import Store
 from stacks.cloud import Check, Cloud, Failure, Probe
 from stacks.provider import agents
 from stacks.rules import judging, reading
@@ -455,8 +456,11 @@ def test_what_stays_for_a_checkpoint_is_said_of_tasks_that_have_one(name: str, b
     kept = getattr(cloud(name), "kept", None)
     if kept is None:
         pytest.skip("it keeps no checkpoint, or where nobody has to remove it")
-    assert kept(builder.spec()) == ()
-    assert [one.what and one.says for one in kept(builder.spec(checkpoint="~/checkpoints"))]
+    stores = tuple(
+        Store(kind, "its-bucket", "its-prefix", account="itsaccount") for kind in ("s3", "gcs", "azblob")
+    )
+    assert kept(builder.spec(), stores) == ()
+    assert [one.what and one.says for one in kept(builder.spec(checkpoint="~/checkpoints"), stores)]
 
 
 HOLDS = {"group"}
