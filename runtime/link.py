@@ -19,6 +19,9 @@ from runtime.calls import FAILED, PATIENCE_S, SLOWEST_S, Answer, Caller, NoSuchL
 SMALLEST, LARGEST = 1 << 14, 1 << 20
 """Log bytes of one call."""
 
+HOPS = 3
+"""So often in a row a replica of control may name another one."""
+
 
 class Control:
     """Who we are to control and what it let us have: shared by every thread that calls it."""
@@ -27,10 +30,14 @@ class Control:
         self.link, self.node = manifest["link"], manifest["node"]
         self.agent, self.boot_id = agent, boot_id
         self._token: Optional[str] = None
+        self._moved: Optional[str] = None
         self._lock = threading.Lock()
 
     def address(self) -> str:
-        """Control's base URL now. Raises OSError when it is not known."""
+        """Base URL of control now, of the replica that it named last. Raises OSError when it is not known."""
+        moved = self._moved
+        if moved:
+            return moved
         if "address_file" in self.link:
             try:
                 with open(self.link["address_file"], encoding="utf-8") as file:
@@ -57,13 +64,31 @@ class Control:
         """A call as this node, joining first when needed. Raises Stopped, Refused, OSError, HTTPException."""
         for again in (True, False):
             token = self._joined(caller)
-            answer = caller.call(method, path, body, {"Authorization": f"Bearer {token}"}, **more)
+            answer = self._ask(caller, method, path, body, {"Authorization": f"Bearer {token}"}, **more)
             if answer.status == 401 and again:
                 with self._lock:
                     self._token = None if self._token == token else self._token
                 continue
             break
         return self._judged(answer)
+
+    def _ask(self, caller: Caller, method: str, path: str, body: bytes, *given: Any, **more: Any) -> Answer:
+        """A call to the replica of control that answers for this node. Where one fails, the next begins anew."""
+        for _ in range(HOPS):
+            try:
+                answer = caller.call(method, path, body, *given, **more)
+            except (OSError, http.client.HTTPException):
+                if not caller.news:
+                    self._moved = None
+                raise
+            if answer.status != 421:
+                return answer
+            caller.close()
+            url = answer.data().get("control")
+            self._moved = str(url) if url else None
+            if not url:
+                break
+        raise Refused(421, 0.0)
 
     def fetch(self, digest: str, into: Callable[[bytes], None]) -> None:
         """Pass a blob on in pieces. Raises LookupError when control has none, OSError to try again."""
@@ -84,7 +109,7 @@ class Control:
             if self._token is None:
                 proof = self._proof()
                 who = {"proof": proof, "boot_id": self.boot_id, "agent": self.agent, "pid": os.getpid()}
-                answer = self._judged(caller.call("POST", self.path("join"), json.dumps(who).encode()))
+                answer = self._judged(self._ask(caller, "POST", self.path("join"), json.dumps(who).encode()))
                 if answer.status != 200:
                     raise Refused(answer.status, SLOWEST_S)
                 self._token = str(answer.data()["token"])

@@ -137,13 +137,23 @@ def own_policy(home: Path) -> tuple[Statement, ...]:
 
 def own_parallel(home: Path) -> int | None:
     """`jobs.parallel` of one skywright home: how many jobs its control runs at once. Problems as of `read`."""
+    found: int | None = (_own(home).get("jobs") or {}).get("parallel")
+    return found
+
+
+def own_store(home: Path) -> str | None:
+    """Where control of one skywright home keeps its rows, when that is no file of the home. Problems as of `read`."""
+    found: str | None = (_own(home).get("control") or {}).get("store")
+    return found
+
+
+def _own(home: Path) -> dict[str, Any]:
     path = home / "config.yaml"
     if not path.is_file():
-        return None
+        return {}
     data = _parsed(path)
     _check(path, data)
-    found: int | None = (data.get("jobs") or {}).get("parallel")
-    return found
+    return data
 
 
 def _policy(said: list[tuple[str, dict[str, Any]]]) -> Policy:

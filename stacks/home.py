@@ -71,6 +71,15 @@ def disk_full(folder: Path) -> Problem:
     )
 
 
+def write_first(path: Path, content: bytes) -> None:
+    """As `write`, unless the file is there: of several processes that make it at once, one wins for all."""
+    draft = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
+    write(draft, content)
+    with contextlib.suppress(FileExistsError):
+        os.link(draft, path)
+    draft.unlink()
+
+
 def write(path: Path, content: bytes, mode: int = 0o600) -> None:
     """Replace `path` by `content` in one step: after a crash the file is the old one or the new one."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,11 +74,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """The URL of a PostgreSQL server of this session's own."""
     from tests.standins.postgres import serving
 
-    with serving(tmp_path_factory.mktemp("postgres")) as url:
+    # Not below pytest's folder: another session closes that to the user that the server runs as.
+    with tempfile.TemporaryDirectory(prefix="skywright-") as folder, serving(Path(folder)) as url:
         yield url
 
 

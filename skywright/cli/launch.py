@@ -93,9 +93,11 @@ def connect() -> Client:
 
 def never_used() -> bool:
     """Whether nothing was ever launched from this home: then there is no need to start control to ask it."""
+    from skywright.config import own_store
     from stacks.home import home
 
-    return not (home() / "control" / "control.db").exists()
+    folder = home() / "control"
+    return not ((folder / "control.db").exists() or (folder / "control.json").exists() or own_store(home()))
 
 
 def ready_engine(*, quiet: bool) -> None:

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 from compiler.codec import decode
 from compiler.problem import Problem, Problems
 from skywright.control import VERSION, starting
+from skywright.control.answers import not_running, told, unreachable
 
 if TYPE_CHECKING:
     from stacks.drift import Drift
@@ -26,6 +27,9 @@ START_S = 15.0
 
 AGAIN_S = 20.0
 """How long a call is repeated while control cannot be reached: it may be restarting."""
+
+REPLICAS_S = 5.0
+"""Of these, how long another replica may take to be found after one ended; then one is started."""
 
 CALL_S = 60.0
 
@@ -42,6 +46,14 @@ class Chunk:
     phase: str
     offset: int
     data: bytes
+
+
+class _Elsewhere(Exception):
+    """Another replica of control answers this, at `url` if that is known."""
+
+    def __init__(self, url: str | None) -> None:
+        self.url = url
+        super().__init__("the replica that looks after this deployment does not answer")
 
 
 class Client:
@@ -66,7 +78,7 @@ class Client:
         if not start:
             if found:
                 return client
-            raise Problems(_not_running())
+            raise Problems(not_running())
         if found:
             client._replace()
         client._launch_control()
@@ -265,28 +277,38 @@ class Client:
         self, method: str, path: str, sent: Any = None, *, again: bool = True, timeout_s: float = CALL_S
     ) -> bytes:
         """One call, repeated while control cannot be reached. With `again` False only until it was sent whole."""
-        deadline = time.monotonic() + AGAIN_S
+        begun = time.monotonic()
+        deadline, at = begun + AGAIN_S, None
         while True:
             unsent = True
             try:
-                connection = self._connection(timeout_s)
+                connection = self._connection(timeout_s, at)
                 try:
                     connection.connect()
                     unsent = False
                     return self._exchange(connection, method, path, sent)
                 finally:
                     connection.close()
+            except _Elsewhere as moved:
+                if time.monotonic() > deadline:
+                    raise Problems(unreachable(moved)) from None
+                at = moved.url
+                time.sleep(0.0 if at else 0.1)
             except (OSError, http.client.HTTPException) as error:
+                at = None
                 if isinstance(error, TimeoutError) or not (again or unsent) or time.monotonic() > deadline:
-                    raise Problems(_unreachable(error)) from None
-                if self._start and self._answering() is None:
+                    raise Problems(unreachable(error)) from None
+                if self._has_replicas() and time.monotonic() - begun < REPLICAS_S:
+                    pass  # another one is about to say where it is
+                elif self._start and self._answering() is None:
                     self._launch_control()
                 elif not self._start and not self._is_running():
-                    raise Problems(_not_running()) from None
+                    raise Problems(not_running()) from None
                 time.sleep(0.1)
 
-    def _connection(self, timeout_s: float) -> http.client.HTTPConnection:
-        found = self._address()
+    def _connection(self, timeout_s: float, at: str | None = None) -> http.client.HTTPConnection:
+        """To control, to the replica `at` where that is known."""
+        found = {"url": at} if at else self._address()
         if found is None:
             raise ConnectionRefusedError("control.json is missing")
         host, _, port = found["url"].removeprefix("http://").partition(":")
@@ -303,8 +325,10 @@ class Client:
             connection.request(method, path, body=content, headers=headers)
         answer = connection.getresponse()
         content = answer.read()
+        if answer.status == 421:
+            raise _Elsewhere(json.loads(content).get("control"))
         if answer.status >= 400:
-            raise Problems(_told(answer.status, content))
+            raise Problems(told(answer.status, content))
         return content
 
     # Starting.
@@ -315,6 +339,9 @@ class Client:
             return found
         except (OSError, ValueError):
             return None
+
+    def _has_replicas(self) -> bool:
+        return bool((self._address() or {}).get("replicas"))
 
     def _is_running(self) -> bool:
         return self._address() is not None and self._answering() is not None
@@ -362,39 +389,3 @@ def _path(name: str, *more: str) -> str:
         # No deployment can be called so, and a `/` would lead elsewhere.
         raise Problems(Problem("control/no-such-deployment", f"there is no deployment `{name[:60]}`"))
     return "/".join(["/v1/deployments", name, *more])
-
-
-def _told(status: int, content: bytes) -> tuple[Problem, ...]:
-    """The Problems of an answer."""
-    try:
-        told = json.loads(content)
-        if told.get("problems"):
-            return tuple(Problem.of(item) for item in told["problems"])
-        reason = str(told.get("reason", ""))
-    except (ValueError, AttributeError):
-        reason = content[:200].decode(errors="replace")
-    if status == 401:
-        return (
-            Problem(
-                "control/not-allowed",
-                "control does not know the token in this home",
-                hint="end the control process of this home; the next command starts a new one",
-            ),
-        )
-    return (Problem("control/refused", f"control answered {status}: {reason}"),)
-
-
-def _not_running() -> Problem:
-    return Problem(
-        "control/not-running",
-        "control is not running: nothing was launched from this home, or it was ended",
-        hint="`skywright up FILE` starts it; so does every command that needs it",
-    )
-
-
-def _unreachable(error: Exception) -> Problem:
-    return Problem(
-        "control/unreachable",
-        f"control could not be reached: {error or type(error).__name__}",
-        hint="run the command again; `skywright status` shows what was accepted",
-    )

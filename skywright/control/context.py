@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from skywright.control.bell import Bell
 from skywright.control.blobs import Blobs
 from skywright.control.clock import Clock, SystemClock
+from skywright.control.holdings import Alone, Among, Holdings
 from skywright.control.joblimit import Limit
 from skywright.control.logbook import Logbook
 from skywright.control.presence import Presence
@@ -60,8 +61,13 @@ class Control:
         ask: Callable[..., Awaitable[Any]] = asking.ask,
         look: Callable[..., Awaitable[Drift]] = drift.ask,
         stacks: Callable[[Mapping[str, str], str], tuple[str, ...]] = standing.stacks,
+        where: str | None = None,
+        url: str = "",
     ) -> None:
-        """Opens the store. Raises Problems when it cannot be used."""
+        """Opens the store, in `folder` or `where` a URL says; then this is one of several replicas, reached at `url`.
+
+        Raises Problems when it cannot be used.
+        """
         self.home = home
         self.folder = home / "control"
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -71,7 +77,7 @@ class Control:
         self.look = look
         self.stacks = stacks
         self.clock: Clock = clock or SystemClock()
-        self.store = Store(self.folder / "control.db")
+        self.store = Store(where or self.folder / "control.db")
         self.bell = Bell()
         self.presence = Presence()
         self.vault = Vault(self.store, self.folder / "secrets.key")
@@ -87,6 +93,18 @@ class Control:
         self.used = self.clock.steady()
         self.jobs_limit = Limit(home)
         self._read: dict[str, float] = {}
+        self.holdings: Holdings = (
+            Among(self.store, home, url, self._taken) if self.store.is_shared else Alone()
+        )
+
+    def _taken(self, uid: str) -> None:
+        """It was another's until now: what is only remembered here says nothing."""
+        nodes = [node.node for node in self.store.find(Node, uid=uid)]
+        for node in nodes:
+            self.presence.forget(node)
+        self.troubled.discard(uid)
+        log.info("%s is looked after here from now on", uid)
+        self.bell.ring(WORK, uid, *nodes)
 
     def reading(self, uid: str) -> None:
         """Somebody reads what the deployment's nodes say: they are to say it sooner from now on."""

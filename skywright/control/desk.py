@@ -50,6 +50,8 @@ def launch(control: Control, order: Order) -> dict[str, Any]:
         return {"name": order.name, "run": before.run}
     _files_are_here(control, order.run)
     with control.store.together():
+        if before := _ordered_before(control, order.run):  # by another replica, meanwhile
+            return {"name": order.name, "run": before.run}
         row = control.store.first(Deployment, name=order.name, ended=None)
         if row:
             row = _reuse(control, row, order)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, cast
 
 from starlette.exceptions import HTTPException
@@ -13,8 +13,11 @@ from starlette.responses import JSONResponse, Response
 from compiler.problem import Exit, Problem, Problems
 from skywright.control import space
 from skywright.control.context import Control, log
+from skywright.control.holdings import Elsewhere
 from skywright.control.nodes import Refused
-from skywright.control.store import Broken
+from skywright.control.store import Broken, Lost
+
+Handler = Callable[[Request], Awaitable[Response]]
 
 STATUS = {Exit.TASK: 400, Exit.NO_SUCH_RUN: 404, Exit.LOCKED: 409}
 """HTTP status of a Problem's exit code; 422 for the others."""
@@ -75,18 +78,45 @@ def refused(_: Request, error: Exception) -> Response:
     return JSONResponse({"stop": found.stop, "reason": found.reason}, found.status)
 
 
+def elsewhere(_: Request, error: Exception) -> Response:
+    """Another replica looks after it: where it is asked, or null where the caller begins again."""
+    url = error.url if isinstance(error, Elsewhere) else None
+    return JSONResponse({"control": url, "reason": "another replica looks after this"}, 421)
+
+
+async def of(request: Request, uid: str, handler: Handler) -> Response:
+    """The call about one deployment, by the replica that looks after it. Raises Elsewhere."""
+    control = control_of(request)
+    control.holdings.need(uid)
+    with control.holdings.guard(uid):
+        try:
+            return await handler(request)
+        except Lost:
+            control.holdings.lost(uid)
+            raise Elsewhere(None) from None
+
+
 def failed(_: Request, error: Exception) -> Response:
     found = cast(HTTPException, error)
     return JSONResponse({"reason": found.detail}, found.status_code, headers=found.headers)
 
 
 async def unstored(request: Request, error: Exception) -> Response:
-    """The disk is full (503) or broken (507): the caller asks again later, a person is told why."""
+    """The disk is full or a team's database away (503), or the disk is broken (507).
+
+    The caller asks again later, a person is told why.
+    """
     control = control_of(request)
     if space.notice(control, error):
         told = space.problem(control)
         return JSONResponse({"problems": [told.to_data()], "reason": told.message}, 503)
     log.error("the store or a file could not be written: %s", error)
+    if isinstance(error, Broken) and control.store.is_shared:
+        away = "control cannot reach its PostgreSQL, or was refused by it"
+        hint = "nodes and operations go on, and so does control when it answers again"
+        return JSONResponse(
+            {"problems": [Problem("control/store-unusable", away, hint=hint).to_data()], "reason": away}, 503
+        )
     problem = Problem(
         "control/store-unusable",
         f"control could not store what it was told: {error}",
@@ -98,6 +128,7 @@ async def unstored(request: Request, error: Exception) -> Response:
 HANDLERS: dict[Any, Any] = {
     Problems: problems,
     Refused: refused,
+    Elsewhere: elsewhere,
     HTTPException: failed,
     Broken: unstored,
     OSError: unstored,

@@ -41,7 +41,8 @@ def turn(control: Control) -> None:
         return
     for job in jobs:
         try:
-            step(control, job)
+            if not _elsewhere(control, job):
+                step(control, job)
         except Exception as error:
             if not space.notice(control, error):
                 log.exception("job %d: this turn failed, the next one tries again", job.id)
@@ -60,6 +61,16 @@ def step(control: Control, job: Job) -> None:
     else:
         _one_after_the_other(control, job)
     _sum_up(control, job)
+
+
+def _elsewhere(control: Control, job: Job) -> bool:
+    """Does another replica look after a deployment of it, until it gives that back?"""
+    return any(
+        one.uid is not None
+        and not control.holdings.holds(one.uid)
+        and control.store.first(Deployment, uid=one.uid, ended=None) is not None
+        for one in stages_of(control, job)
+    )
 
 
 def stages_of(control: Control, job: Job) -> list[JobStage]:

@@ -8,9 +8,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from skywright.control import jobdesk
-from skywright.control.http import control_of, data
+from skywright.control.holdings import JOBS
+from skywright.control.http import Handler, control_of, data, of
 from skywright.control.jobs import key
-from skywright.control.people_api import EVENTS, ORDER_BYTES, WAIT_S, Handler, for_people
+from skywright.control.people_api import EVENTS, ORDER_BYTES, WAIT_S, for_people
 from skywright.control.rows import Event, Job
 
 
@@ -63,7 +64,10 @@ async def follow(request: Request) -> Response:
 
 
 def _route(path: str, handler: Handler, method: str) -> Route:
-    return Route(path, for_people(handler), methods=[method], name=f"jobs_{handler.__name__}")
+    async def answered(request: Request) -> Response:
+        return await of(request, JOBS, handler)
+
+    return Route(path, for_people(answered), methods=[method], name=f"jobs_{handler.__name__}")
 
 
 ROUTES = [

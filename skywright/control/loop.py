@@ -8,8 +8,9 @@ from collections.abc import Callable
 from compiler.problem import Problems
 from skywright.control import deployment, jobs, operations, retention, space
 from skywright.control.context import WORK, Control, log
-from skywright.control.rows import Deployment
-from skywright.control.store import Broken
+from skywright.control.holdings import JOBS
+from skywright.control.rows import Deployment, JobStage
+from skywright.control.store import Broken, Lost
 
 EVERY_S = 1.0
 
@@ -36,8 +37,12 @@ async def run(control: Control, stop: Callable[[], None]) -> None:
             _clean(control)
         count = control.bell.count(WORK)
         _look_at_space(control)
-        busy = await turn(control)
-        if control.clock.steady() - control.used > UNUSED_S:
+        try:
+            busy = await turn(control)
+        except Broken:  # a server that is started again, perhaps
+            log.exception("the store cannot be used; trying again")
+            busy = False
+        if not control.store.is_shared and control.clock.steady() - control.used > UNUSED_S:
             log.info("nobody needs this control: it ends")
             stop()
         await control.bell.wait(WORK, count, FAST_S if busy else EVERY_S)
@@ -62,8 +67,12 @@ def _clean(control: Control) -> None:
 
 async def turn(control: Control) -> bool:
     """One step of every job and of every living deployment, these side by side. Is an operation running?"""
-    jobs.turn(control)
     rows = control.store.find(Deployment, order="created", ended=None)
+    ours = control.holdings.claim({JOBS, *(row.uid for row in rows)} - _not_ours(control))
+    if JOBS in ours:
+        with control.holdings.guard(JOBS):
+            jobs.turn(control)
+    rows = [row for row in rows if row.uid in ours]
     if rows:
         control.used = control.clock.steady()
     for row in rows:
@@ -79,9 +88,21 @@ async def turn(control: Control) -> bool:
     return any(operations.unfinished(control, row.uid) for row in rows)
 
 
+def _not_ours(control: Control) -> set[str]:
+    """Deployments of jobs, where another replica looks after the jobs: what is held of them is given back."""
+    if control.holdings.holds(JOBS):
+        return set()
+    stages = control.store.find(JobStage, cleared=False)
+    return {one.uid for one in stages if one.uid is not None} - control.steps.keys()
+
+
 async def _step(control: Control, row: Deployment) -> None:
     try:
-        await _guarded(control, row)
+        with control.holdings.guard(row.uid):
+            await _guarded(control, row)
+    except Lost:
+        control.holdings.lost(row.uid)
+        log.info("%s: another replica looks after it", row.name)
     except Exception as error:
         if not space.notice(control, error):
             log.exception("%s: this turn failed, the next one tries again", row.name)

@@ -17,6 +17,7 @@ from skywright.control.hearing import Nonsense
 from skywright.control.mailbox import Log, Mailbox
 from skywright.control.pace import IDLE, RUNNING, WATCHED, Pace
 from skywright.control.rows import Deployment, Node, Operation, RunRank
+from skywright.control.store import Broken, Lost
 from stacks.boot import AGENTS, Store
 from stacks.objects import Objects, Unavailable, open_objects
 from stacks.operate import Kind
@@ -125,7 +126,12 @@ class Mailroom:
         bell = self.control.bell
         while not bell.closed:
             count = bell.count(WORK)
-            living = {row.uid: row for row in self.control.store.find(Deployment, ended=None)}
+            try:
+                living = self._living()
+            except Broken:
+                log.exception("the store cannot be used; trying again")
+                await bell.wait(WORK, count, PAUSES_S[0])
+                continue
             for uid in set(self._opened) - set(living):
                 del self._opened[uid]
             for row in living.values():
@@ -142,6 +148,10 @@ class Mailroom:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
+    def _living(self) -> dict[str, Deployment]:
+        rows = self.control.store.find(Deployment, ended=None)
+        return {row.uid: row for row in rows if self.control.holdings.holds(row.uid)}
+
     def _uid(self, name: str) -> str | None:
         node = self.control.store.first(Node, node=name)
         return node.uid if node else None
@@ -156,23 +166,28 @@ class Mailroom:
         """Everything about one node, until it has been told to stop."""
         control, tries, desk = self.control, 0, Counter(self.control, name, lambda: len(self._tasks))
         box: Mailbox | None = None
-        while not control.bell.closed:
+        while not control.bell.closed and control.holdings.holds(row.uid):
             count = control.bell.count(name)
             try:
                 if box is None:
                     objects = await self._objects(row, store)
                     box = Mailbox(name, objects, desk, control.clock.steady, self._aside)
-                if not await box.step():
-                    return
-                tries = 0
-                self._recovered(row)
+                with control.holdings.guard(row.uid):
+                    if not await box.step():
+                        return
+                    tries = 0
+                    self._recovered(row)
                 pause = desk.pace().look_s
             except (Unavailable, ImportError) as error:
-                self._tell(row, error)
+                with control.holdings.guard(row.uid):
+                    self._tell(row, error)
                 pause, box = PAUSES_S[min(tries, len(PAUSES_S) - 1)], None
                 self._opened.pop(row.uid, None)
                 tries += 1
             except LookupError:
+                return
+            except Lost:
+                control.holdings.lost(row.uid)
                 return
             except Exception:
                 log.exception("%s: this look at the mailbox failed, the next one tries again", name)

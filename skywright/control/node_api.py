@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from skywright.control import desired, hearing, nodes
 from skywright.control.context import Control
-from skywright.control.http import bearer, body, control_of, data
+from skywright.control.http import Handler, bearer, body, control_of, data, of
 from skywright.control.presence import LEASE_S
 from skywright.control.rows import Deployment, Node
 
@@ -21,6 +21,24 @@ MESSAGE_BYTES = 4 * 2**20
 CHUNK_BYTES = 2**20
 LOOK_S = 5.0
 """A held call looks at the store so often even when no bell rings."""
+
+
+def for_nodes(handler: Handler) -> Handler:
+    """Calls of a node are answered by the replica that looks after its deployment."""
+
+    async def answered(request: Request) -> Response:
+        uid = _uid(control_of(request), request.path_params["node"])
+        return await (handler(request) if uid is None else of(request, uid, handler))
+
+    return answered
+
+
+def _uid(control: Control, name: str) -> str | None:
+    """The deployment of a node, which may not have joined yet."""
+    if node := control.store.first(Node, node=name):
+        return node.uid
+    row = control.store.first(Deployment, name=name.rsplit("-", 2)[0], ended=None)
+    return row.uid if row else None
 
 
 async def join(request: Request) -> Response:
@@ -119,8 +137,8 @@ async def get_blob(request: Request) -> Response:
 
 
 ROUTES = [
-    Route("/v1/nodes/{node}/join", join, methods=["POST"]),
-    Route("/v1/nodes/{node}/sync", sync, methods=["POST"]),
-    Route("/v1/nodes/{node}/logs/{run:int}/{attempt:int}/{phase}", put_log, methods=["PUT"]),
+    Route("/v1/nodes/{node}/join", for_nodes(join), methods=["POST"]),
+    Route("/v1/nodes/{node}/sync", for_nodes(sync), methods=["POST"]),
+    Route("/v1/nodes/{node}/logs/{run:int}/{attempt:int}/{phase}", for_nodes(put_log), methods=["PUT"]),
     Route("/v1/blobs/{digest}", get_blob, methods=["GET"]),
 ]

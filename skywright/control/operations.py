@@ -139,6 +139,7 @@ def _start(control: Control, deployment: Deployment, operation: Operation) -> No
         policy=_policy(control, deployment),
         applied=operation.spec == deployment.spec and deployment.applied == deployment.digest,
     )
+    control.store.prove()  # that it is ours to start
     control.operations.start(request, folder(control, operation))
     control.store.change(operation, state="started", tries=operation.tries + 1)
 

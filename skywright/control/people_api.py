@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -30,9 +30,9 @@ from skywright.control import (
 )
 from skywright.control.chaos import strike
 from skywright.control.context import WORK, Control
-from skywright.control.http import bearer, control_of, data, stream
+from skywright.control.http import Handler, bearer, control_of, data, of, stream
 from skywright.control.orders import read_choice, read_env, read_order, read_run
-from skywright.control.rows import Deployment, Event, Node, Run
+from skywright.control.rows import Deployment, Event, Lease, Node, Replica, Run
 
 ORDER_BYTES = 32 * 2**20
 LOG_BYTES = 2**20
@@ -40,8 +40,6 @@ LOG_BYTES = 2**20
 
 EVENTS = 1000
 WAIT_S = 30.0
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 def for_people(handler: Handler) -> Handler:
@@ -52,9 +50,17 @@ def for_people(handler: Handler) -> Handler:
             raise HTTPException(401, "not the token of this control")
         control = control_of(request)
         control.used = control.clock.steady()
+        if name := request.path_params.get("name"):
+            return await _by_name(request, name, handler)
         return await handler(request)
 
     return guarded
+
+
+async def _by_name(request: Request, name: str, handler: Handler) -> Response:
+    """About a living deployment the replica answers that looks after it; about all else whoever was asked."""
+    row = control_of(request).store.first(Deployment, name=name, ended=None)
+    return await (handler(request) if row is None else of(request, row.uid, handler))
 
 
 async def health(request: Request) -> Response:
@@ -64,8 +70,20 @@ async def health(request: Request) -> Response:
             "version": VERSION,
             "pid": os.getpid(),
             "deployments": len(control.store.find(Deployment, ended=None)),
+            **_replicas(control),
         }
     )
+
+
+def _replicas(control: Control) -> dict[str, Any]:
+    """{replicas}: rows of {url, pid, holds}, where there may be several."""
+    if not control.store.is_shared:
+        return {}
+    now, held = control.store.now(), [lease.holder for lease in control.store.find(Lease)]
+    rows = [row for row in control.store.find(Replica, order="url") if row.until > now]
+    return {
+        "replicas": [{"url": row.url, "pid": row.who["pid"], "holds": held.count(row.id)} for row in rows]
+    }
 
 
 async def stop(request: Request) -> Response:
@@ -76,7 +94,11 @@ async def stop(request: Request) -> Response:
 
 async def launch(request: Request) -> Response:
     order = read_order(await data(request, ORDER_BYTES))
-    return JSONResponse(desk.launch(control_of(request), order))
+
+    async def ordered(_: Request) -> Response:
+        return JSONResponse(desk.launch(control_of(request), order))
+
+    return await _by_name(request, order.name, ordered)
 
 
 async def execute(request: Request) -> Response:
@@ -89,7 +111,9 @@ async def deployments(request: Request) -> Response:
     rows = control.store.find(Deployment, order="created", ended=None)
     if request.query_params.get("refresh") == "1":
         for row in rows:
-            await _refresh(control, row)
+            if control.holdings.holds(row.uid):  # what others look after they ask about themselves
+                with control.holdings.guard(row.uid):
+                    await _refresh(control, row)
     return JSONResponse([view.deployment(control, row, measured=True) for row in rows])
 
 

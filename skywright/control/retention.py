@@ -43,6 +43,10 @@ def _shed(control: Control, row: Deployment) -> None:
     control.store.remove(Secret, scope=(scope, f"{scope}:before"))
 
 
+def _operations(control: Control, row: Deployment) -> list[Operation]:
+    return control.store.find(Operation, uid=row.uid)
+
+
 def clean(control: Control) -> None:
     """Remove archives that no unfinished run of a living deployment needs, and folders of operations of the past."""
     living = control.store.find(Deployment, ended=None)
@@ -56,8 +60,11 @@ def clean(control: Control) -> None:
     past = control.store.find(Run, order="submitted")
     ordered = {item["digest"]: run.submitted for run in past for item in run.body["files"]}
     control.blobs.keep_only(wanted, ordered, control.clock.now())
-    known = {one.id for row in living for one in control.store.find(Operation, uid=row.uid)}
     root = control.folder / "operations"
-    for entry in list(root.iterdir()) if root.is_dir() else []:
+    there = list(root.iterdir()) if root.is_dir() else []  # seen before the rows, which are written first
+    known = {
+        one.id for row in control.store.find(Deployment, ended=None) for one in _operations(control, row)
+    }
+    for entry in there:
         if entry.name not in known and not control.operations.running(entry):
             shutil.rmtree(entry, ignore_errors=True)

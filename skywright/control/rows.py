@@ -330,7 +330,36 @@ class JobFile(Row):
     digest: str
 
 
+@dataclass(frozen=True, slots=True)
+class Replica(Row):
+    """One process of a control that has several, by the store's clock: it lives while `until` is ahead.
+
+    `who` is its process: pid, start, boot_id and the namespace in which the pid means something.
+    """
+
+    TABLE = "replicas"
+    KEY = ("id",)
+
+    id: str
+    url: str
+    until: float
+    who: Data = field(metadata=JSON)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease(Row):
+    """Which replica looks after a deployment; it ends with that replica."""
+
+    TABLE = "leases"
+    KEY = ("uid",)
+
+    uid: str
+    holder: str
+    since: float
+
+
 ROWS: tuple[type[Row], ...] = (
     *(Deployment, Node, Run, RunRank, Operation, Event, NodeEvent, Secret),
     *(Job, JobStage, JobOrder, JobFile),
+    *(Replica, Lease),
 )

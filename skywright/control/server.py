@@ -12,6 +12,7 @@ import secrets
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -20,6 +21,7 @@ import uvicorn
 
 import stacks
 from compiler.problem import Problem, Problems
+from skywright.config import own_store
 from skywright.control import VERSION
 from skywright.control.app import application
 from skywright.control.context import Control, log
@@ -41,9 +43,9 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            me = process.identity()
-            home.write_json(self._ready, {**me.to_data(), "url": self._url, "version": VERSION})
+            publish(self._ready, self._url, self._control.store.is_shared)
             log.info("ready at %s", self._url)
+            print(f"control is ready at {self._url}", flush=True)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.end()
@@ -53,25 +55,66 @@ class Server(uvicorn.Server):
         self._control.bell.close()
 
 
-def main() -> int:
-    """Serve until SIGTERM. Returns the exit code; a problem is also left in `refused.json` for who started us."""
+def publish(ready: Path, url: str, replicas: bool) -> None:
+    """Have the home say that control is here, and whether there may be others."""
+    who = {**process.identity().to_data(), "url": url, "version": VERSION}
+    home.write_json(ready, {**who, "replicas": True} if replicas else who)
+
+
+def republish(ready: Path, url: str) -> None:
+    """The same where the replica that it names is gone."""
+    found = home.read_json(ready)
+    if found is None or not process.alive(process.Identity.from_data(found)):
+        publish(ready, url, True)
+
+
+LOCAL = "local"
+"""Instead of a URL: rows in a file of the home, whatever was served before."""
+
+
+def where_rows_are(folder: Path) -> str | None:
+    """The URL of the store, None for the home's own file: as asked now, else by the settings, else as asked before.
+
+    What is asked for a home holds until another is: a control that starts by itself finds the same rows.
+    Problems as of `own_store`.
+    """
+    kept = folder / "store"
+    asked = os.environ.pop("SKYWRIGHT_CONTROL_STORE", "")  # which may hold a password: for no other process
+    if asked:
+        home.write(kept, asked.encode())
+    found = asked or own_store(folder.parent) or (kept.read_text().strip() if kept.exists() else "")
+    return None if found in ("", LOCAL) else found
+
+
+def main(words: Sequence[str] = ()) -> int:
+    """Serve until SIGTERM. Returns the exit code; a problem is also left in `refused.json` for who started us.
+
+    With `--replica` also where a control of this home runs: both share its store, which is no file then.
+    """
     folder = home.home() / "control"
     folder.mkdir(mode=0o700, exist_ok=True)
     held = _only_one(folder)
-    if held is None:
+    try:
+        where = where_rows_are(folder)
+    except Problems as problems:
+        _refuse(folder / "refused.json", problems)
+        print(problems, file=sys.stderr)
+        return int(problems.exit)
+    if held is None and not (where and "--replica" in words):
         first = home.read_json(folder / "control.json") or {}
         print(f"control runs already: pid {first.get('pid')}, {first.get('url')}")
         return 0
     refused = folder / "refused.json"
     try:
         refused.unlink(missing_ok=True)
-        _serve(folder)
+        _serve(folder, where, held is not None)
     except Problems as problems:
         _refuse(refused, problems)
         print(problems, file=sys.stderr)
         return int(problems.exit)
     finally:
-        held.close()
+        if held:
+            held.close()
     return 0
 
 
@@ -95,12 +138,14 @@ def _refuse(path: Path, problems: Problems) -> None:
         log.exception("the reason could not be written")
 
 
-def _serve(folder: Path) -> None:
-    _log_to(folder / "log.txt")
+def _serve(folder: Path, where: str | None, first: bool) -> None:
     listening = _listen(folder)
-    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    control = Control(folder.parent, operate, stacks.cloud)
-    app = application(control, _token(folder / "token"), lambda: server.end())
+    port = listening.getsockname()[1]
+    _log_to(folder / ("log.txt" if first else f"log-{port}.txt"))
+    url, ready = f"http://127.0.0.1:{port}", folder / "control.json"
+    control = Control(folder.parent, operate, stacks.cloud, where=where, url=url)
+    token = _token(folder / "token")
+    app = application(control, token, lambda: server.end(), lambda: republish(ready, url))
     config = uvicorn.Config(
         app,
         http="h11",
@@ -111,7 +156,7 @@ def _serve(folder: Path) -> None:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=2,
     )
-    server = Server(config, control, folder / "control.json", url)
+    server = Server(config, control, ready, url)
     gc.collect()
     gc.freeze()  # what was imported stays: no collection needs to look at it again
     server.run(sockets=[listening])
@@ -154,15 +199,12 @@ def bind(port: int) -> socket.socket:
 
 def _token(path: Path) -> str:
     """The user's token, made on first use with mode 0600."""
-    try:
-        token = path.read_text().strip()
-    except FileNotFoundError:
-        token = ""
-    if not token:
-        token = secrets.token_urlsafe(32)
-        home.write(path, token.encode())
+    if path.exists() and not path.read_text().strip():
+        path.unlink()
+    if not path.exists():
+        home.write_first(path, secrets.token_urlsafe(32).encode())
     os.chmod(path, 0o600)
-    return token
+    return path.read_text().strip()
 
 
 def _log_to(path: Path) -> None:
@@ -176,4 +218,4 @@ def _log_to(path: Path) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -40,6 +40,8 @@ def look(control: Control) -> None:
         return
     control.full = None
     for row in control.store.find(Deployment, ended=None):
+        if not control.holdings.holds(row.uid):
+            continue
         control.tell(row, "step", "the disk was full and has space again: going on")
     _wake(control)
 

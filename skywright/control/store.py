@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -37,7 +39,7 @@ from sqlalchemy.pool import NullPool
 
 from compiler.problem import Problem, Problems
 from skywright.control import schema
-from skywright.control.rows import Row
+from skywright.control.rows import Lease, Row
 from skywright.control.tables import TABLES
 
 R = TypeVar("R", bound=Row)
@@ -50,6 +52,14 @@ ONE_WRITER = 0x736B7977
 
 Shape = tuple[tuple[str, str], ...]
 """A condition without its values: (column, `null`, `in` or `is`)."""
+
+
+class Lost(Exception):
+    """Another replica looks after the deployment by now: nothing was written."""
+
+
+_proof: ContextVar[Lease | None] = ContextVar("proof", default=None)
+"""The lease that every write has to prove, in its own transaction."""
 
 
 class _Held(threading.local):
@@ -98,6 +108,32 @@ class Store:
             self._held.connection.close()
             self._held.connection = None
 
+    def now(self) -> float:
+        """Seconds since 1970 by the one clock that all who share the store go by."""
+        if not self.is_shared:
+            return time.time()
+        asked = "SELECT extract(epoch FROM clock_timestamp())::double precision"
+        return float(self._connection.exec_driver_sql(asked).scalar_one())
+
+    @contextmanager
+    def only_while(self, uid: str, holder: str) -> Iterator[None]:
+        """Inside, in this task alone, every write raises Lost once `uid` is not looked after by `holder` any more."""
+        before = _proof.set(Lease(uid, holder, 0.0))
+        try:
+            yield
+        finally:
+            _proof.reset(before)
+
+    def prove(self) -> None:
+        """To be asked before something that is no write of the store. Raises Lost."""
+        with self.together():
+            pass
+
+    def _prove(self) -> None:
+        proof = _proof.get()
+        if proof and self.first(Lease, uid=proof.uid, holder=proof.holder) is None:
+            raise Lost(proof.uid)
+
     @contextmanager
     def together(self) -> Iterator[None]:
         """All changes inside happen or none does, and nobody else changes anything meanwhile; may be nested."""
@@ -108,6 +144,7 @@ class Store:
         self._begin()
         held.depth = 1
         try:
+            self._prove()
             yield
             self._connection.exec_driver_sql("COMMIT")
         except BaseException:
@@ -160,8 +197,8 @@ class Store:
             return list(self._connection.execute(statement, dict(given)))
 
     def _write(self, statement: Executable, given: Mapping[str, Any]) -> int:
-        """How many rows it changed. With other writers about, alone even where it is a transaction of its own."""
-        if self.is_shared and not self._held.depth:
+        """How many rows it changed. Where others write too, a write of its own is a transaction as any other."""
+        if not self._held.depth and (self.is_shared or _proof.get()):
             with self.together():
                 return self._write(statement, given)
         return int(self._connection.execute(statement, dict(given)).rowcount)

@@ -62,7 +62,7 @@ class Vault:
             from cryptography.fernet import Fernet
 
             if not self._key_file.exists():
-                home.write(self._key_file, Fernet.generate_key())
+                home.write_first(self._key_file, Fernet.generate_key())
             os.chmod(self._key_file, 0o600)
             self._fernet = Fernet(self._key_file.read_bytes().strip())
         return self._fernet

@@ -19,6 +19,23 @@ SKYWRIGHT = Path(sys.executable).with_name("skywright")
 PATIENCE_S = 60.0
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests marked `team` run on PostgreSQL too; with --soak all do, but those marked `file_rows`."""
+    if "rows" in metafunc.fixturenames:
+        marked = metafunc.definition.get_closest_marker
+        team = marked("team") or (metafunc.config.getoption("--soak") and not marked("file_rows"))
+        metafunc.parametrize("rows", ["sqlite", "postgresql"] if team else ["sqlite"], indirect=True)
+
+
+@pytest.fixture
+def rows(request: pytest.FixtureRequest) -> str | None:
+    """Where control keeps its rows: None is a file of its home."""
+    if request.param == "sqlite":
+        return None
+    fresh: Callable[[], str] = request.getfixturevalue("postgres_place")
+    return fresh()
+
+
 class Sky:
     """One user with an empty home."""
 

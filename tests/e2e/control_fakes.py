@@ -500,8 +500,8 @@ class TestServer(Server):
 class House:
     """One control in this process: its server thread, fake cloud and engine, and a client."""
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
+    def __init__(self, home: Path, where: str | None = None) -> None:
+        self.home, self.where = home, where
         self.cloud = FakeCloud()
         self.clock = FakeClock()
         self.scripts: dict[int, Callable[[dict[str, Any]], int | None]] = {}
@@ -521,6 +521,7 @@ class House:
 
         def serve() -> None:
             listening = bind(0)
+            url = f"http://127.0.0.1:{listening.getsockname()[1]}"
             control = Control(
                 self.home,
                 self.operations,
@@ -529,12 +530,13 @@ class House:
                 self.cloud.ask,
                 self.cloud.look,
                 lambda env, project: tuple(self.cloud.standing),
+                where=self.where,
+                url=url,
             )
             app = application(control, "token of the user", self.close)
             config = uvicorn.Config(
                 app, http="h11", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=1
             )
-            url = f"http://127.0.0.1:{listening.getsockname()[1]}"
             self._server = TestServer(config, control, folder / "control.json", url, ready)
             self._server.run(sockets=[listening])
 

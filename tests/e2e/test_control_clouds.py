@@ -18,8 +18,8 @@ OLD, NEW = {"FAKE_KEY": "old"}, {"FAKE_KEY": "new"}
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    made = House(tmp_path)
+def house(tmp_path: Path, rows: str | None) -> Iterator[House]:
+    made = House(tmp_path, rows)
     made.cloud.elsewhere("old")
     yield made
     made.end()

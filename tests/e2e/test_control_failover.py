@@ -17,8 +17,8 @@ ZONES = ("us-a", "us-b", "eu-a", "ap-a")
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    made = House(tmp_path)
+def house(tmp_path: Path, rows: str | None) -> Iterator[House]:
+    made = House(tmp_path, rows)
     yield made
     made.end()
 
@@ -128,6 +128,7 @@ def test_retry_until_up_goes_round(house: House) -> None:
 
 
 @pytest.mark.fault("no capacity")
+@pytest.mark.team
 def test_a_gang_moves_to_another_region_when_its_own_has_nothing_left(house: House) -> None:
     attempts: list[tuple[str, int]] = []
 

@@ -23,8 +23,8 @@ from tests.e2e.control_fakes import FakeAgent, Fenced, House, order, until
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    made = House(tmp_path)
+def house(tmp_path: Path, rows: str | None) -> Iterator[House]:
+    made = House(tmp_path, rows)
     made.scripts = {rank: (lambda _: None) for rank in range(4)}
     yield made
     made.end()
@@ -119,6 +119,7 @@ def test_joining_needs_the_proof(house: House, client: Client) -> None:
 
 
 @pytest.mark.fault("partition")
+@pytest.mark.team
 def test_a_fenced_node_is_told_to_stop_for_ever(house: House, client: Client) -> None:
     agent = running(house, client)
     agent.fall_silent()
@@ -136,6 +137,7 @@ def test_a_fenced_node_is_told_to_stop_for_ever(house: House, client: Client) ->
 
 
 @pytest.mark.fault("repeated and reordered messages")
+@pytest.mark.team
 def test_events_count_once_however_often_they_are_said(house: House, client: Client) -> None:
     agent = running(house, client)
     before = client.follow("hello", 0, 0)["next"]
@@ -190,6 +192,7 @@ def test_nonsense_is_refused_and_breaks_nothing(house: House, client: Client) ->
 
 
 @pytest.mark.fault("repeated and reordered messages")
+@pytest.mark.team
 def test_log_bytes_arrive_once_whatever_the_order(house: House, client: Client) -> None:
     agent = running(house, client)
     chance = random.Random(7)
@@ -267,6 +270,7 @@ def test_archives_are_checked_and_asked_for_once(house: House, client: Client) -
     assert house.agent("hello", 0).call("GET", f"/v1/blobs/{digest}", b"")[1] == archive.read_bytes()
 
 
+@pytest.mark.file_rows
 def test_secrets_reach_the_node_and_no_file(house: House, client: Client) -> None:
     canary = "canary-8f3a1c"
     passphrase = "open-sesame-77"
@@ -319,6 +323,7 @@ def test_a_full_disk_is_told_and_passes(
 
 
 @pytest.mark.fault("repeated and reordered messages")
+@pytest.mark.team
 def test_a_lost_answer_is_asked_for_again(house: House, client: Client) -> None:
     agent = running(house, client)
     status, first = sync(agent, version=0)
@@ -328,6 +333,7 @@ def test_a_lost_answer_is_asked_for_again(house: House, client: Client) -> None:
     assert (status, again["desired"], again["version"]) == (200, None, first["version"])
 
 
+@pytest.mark.team
 def test_two_people_follow_one_run(house: House, client: Client) -> None:
     agent = running(house, client)
     other = Client.connect(house.home, start=False)

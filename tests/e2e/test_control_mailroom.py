@@ -18,8 +18,8 @@ from tests.e2e.control_fakes import House, order, until
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    made = House(tmp_path)
+def house(tmp_path: Path, rows: str | None) -> Iterator[House]:
+    made = House(tmp_path, rows)
     made.scripts = {rank: (lambda _: None) for rank in range(4)}
     yield made
     made.end()

@@ -16,8 +16,8 @@ MINE = Statement.of("encrypted-disks", {}, "team.yaml")
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    made = House(tmp_path)
+def house(tmp_path: Path, rows: str | None) -> Iterator[House]:
+    made = House(tmp_path, rows)
     yield made
     made.end()
 

@@ -24,8 +24,8 @@ PASSPHRASE = Problem("engine/wrong-passphrase", "the passphrase does not open th
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    made = House(tmp_path)
+def house(tmp_path: Path, rows: str | None) -> Iterator[House]:
+    made = House(tmp_path, rows)
     yield made
     made.end()
 
@@ -104,6 +104,7 @@ def test_a_refused_removal_leaves_whole_nodes_in_use(house: House) -> None:
     gone(client)
 
 
+@pytest.mark.team
 def test_a_refused_change_ends_its_run_and_spares_the_nodes(house: House) -> None:
     client = house.open()
     client.launch(order(retry_until_up=True))

@@ -16,8 +16,10 @@ from tests.e2e.control_fakes import House, order, until
 
 
 @pytest.fixture(params=["http", "bucket"])
-def house(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
-    made = House(tmp_path)
+def house(
+    request: pytest.FixtureRequest, tmp_path: Path, rows: str | None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[House]:
+    made = House(tmp_path, rows)
     if request.param == "bucket":
         over_bucket(made, monkeypatch)
     yield made
@@ -51,6 +53,7 @@ def everything(client: Client, name: str, run: int | None = None) -> dict[tuple[
             return found
 
 
+@pytest.mark.team
 def test_a_run_goes_from_order_to_log_to_nothing(house: House) -> None:
     client = house.open()
     assert client.launch(order(nodes=2)) == {"name": "hello", "run": 1}
@@ -155,6 +158,7 @@ def test_an_order_that_is_sent_again_is_one_order(house: House) -> None:
 
 
 @pytest.mark.fault("spot notice")
+@pytest.mark.team
 def test_a_notice_replaces_that_node_and_the_gang_goes_on(house: House) -> None:
     house.scripts = {rank: (lambda run: 0 if run["attempt"] == 2 else None) for rank in range(2)}
     client = house.open()
@@ -217,6 +221,7 @@ def test_a_rank_that_fails_because_another_died_is_no_failure(house: House) -> N
 
 
 @pytest.mark.fault("control killed")
+@pytest.mark.team
 def test_restarted_control_goes_on_where_it_was(house: House) -> None:
     house.scripts[0] = lambda _: None
     client = house.open()
@@ -236,6 +241,7 @@ def test_restarted_control_goes_on_where_it_was(house: House) -> None:
 
 
 @pytest.mark.fault("control killed")
+@pytest.mark.team
 def test_restarted_control_adopts_a_running_operation(house: House) -> None:
     house.operations.held.clear()
     client = house.open()

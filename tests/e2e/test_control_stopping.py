@@ -15,8 +15,8 @@ from tests.e2e.control_fakes import House, order, until
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    made = House(tmp_path)
+def house(tmp_path: Path, rows: str | None) -> Iterator[House]:
+    made = House(tmp_path, rows)
     made.cloud.CAPABILITIES = made.cloud.CAPABILITIES | {Capability.STOP}
     yield made
     made.end()
@@ -65,6 +65,7 @@ def test_a_run_is_cancelled_by_a_stop_and_a_launch_starts_again(house: House) ->
     assert ended(client, 2)["status"] == "SUCCEEDED"
 
 
+@pytest.mark.team
 def test_a_restarted_control_goes_on_stopping(house: House) -> None:
     client = house.open()
     client.launch(order(keep=True))

@@ -258,6 +258,35 @@ def test_what_is_unset_comes_first(store: Store) -> None:
         store.find(Operation, no_such=1)
 
 
+def test_a_server_that_was_started_again_is_found_again(postgres_place: Callable[[], str]) -> None:
+    place = postgres_place()
+    mine, other = Store(place), Store(place)
+
+    cut(mine, other)
+    assert mine.add(node())
+    cut(mine, other)
+    assert [row.node for row in mine.find(Node)] == ["hello-0-aaaaaa"]
+
+    def lose_it_in_the_middle() -> None:
+        with mine.together():
+            mine.add(node("hello-1-bbbbbb"))
+            cut(mine, other)
+            mine.add(node("hello-2-cccccc"))
+
+    with pytest.raises(Broken):
+        lose_it_in_the_middle()
+    assert [row.node for row in mine.find(Node)] == ["hello-0-aaaaaa"], "all or nothing"
+    assert mine.add(node("hello-1-bbbbbb"))
+    mine.close()
+    other.close()
+
+
+def cut(mine: Store, other: Store) -> None:
+    """The server ends the connection of `mine`."""
+    [(pid,)] = said(mine, "SELECT pg_backend_pid()")
+    said(other, f"SELECT pg_terminate_backend({pid}, 5000)")
+
+
 def test_secrets_are_sealed(tmp_path: Path, store: Store) -> None:
     vault = Vault(store, tmp_path / "secrets.key")
     vault.put("run:u:1", {"TOKEN": "canary-1"})
