@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 EVENTS = 8
 """Last events that `status NAME` shows."""
 
+MOVING = {
+    "make": "a second stack is made there",
+    "boot": "its nodes there are waited for",
+    "save": "the task saves",
+    "carry": "the checkpoint is carried over",
+}
+"""How far a move is (docs/move.md)."""
+
 COLOURS = {
     "running": screen.GREEN,
     "idle": screen.GREY,
@@ -71,6 +79,7 @@ def _all(shown: list[dict[str, Any]], *, wide: bool) -> None:
     rows = []
     for one in shown:
         where = f"{one['where']} {one['market']}" if one["market"] == "spot" else one["where"]
+        where += f" -> {one['moving_to']}" if one.get("moving_to") else ""
         rows.append(
             [
                 one["name"],
@@ -124,8 +133,10 @@ def _one(one: dict[str, Any], client: Client) -> None:
         screen.out(f"  {label.ljust(8)} {text}")
     screen.out(f"  ends     {_ends(one)}")
     if one.get("moving_to") or one.get("leaving"):
-        parts = (("to", one.get("moving_to")), ("removing", one.get("leaving")))
-        screen.out(f"  moves    {', '.join(f'{verb} {what}' for verb, what in parts if what)}")
+        to, leaving = one.get("moving_to"), one.get("leaving")
+        doing = MOVING.get(one.get("moving") or "", "")
+        parts = (to and f"{one['where']} -> {to}: {doing}", leaving and f"removing {leaving}")
+        screen.out(f"  moves    {', '.join(part for part in parts if part)}")
     for tried in (one.get("tries") or ())[-3:]:
         screen.out(
             f"  refused  {screen.ago(tried['at'])}  {tried['where']}: {screen.printable(tried['reason'])}"
