@@ -13,7 +13,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 ENGINE = "from stacks.install import ensure; ensure(lambda text: print(text, flush=True))"
-WORKERS = "2"
+WORKERS = str((os.cpu_count() or 1) + 1)
+"""One more than there are cores: most of the time of most tests is a wait for processes."""
 
 CHECKS: tuple[tuple[str, list[str]], ...] = (
     ("ruff format", [str(BIN / "ruff"), "format", "--check", "."]),
