@@ -69,7 +69,7 @@ def run(values: Any, making: Sequence[tuple[str, list[str]]] = ()) -> int:
         print(json.dumps({"faults": [{**asdict(line), "ok": line.ok} for line in lines], "whole": whole}))
     else:
         print("\n".join(table(lines)))
-    if values.write and not narrowed:
+    if values.write and whole and not narrowed:
         DOC.write_text(document(DOC.read_text(), lines))
     return 0 if whole and all(line.ok for line in lines) else 1
 
