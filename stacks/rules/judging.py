@@ -147,4 +147,10 @@ def _strictest(findings: Iterable[Finding]) -> tuple[Finding, ...]:
         said = (one.rule, one.resource, one.message)
         if said not in kept or STRICT.index(one.level) < STRICT.index(kept[said].level):
             kept[said] = one
-    return tuple(sorted(kept.values(), key=lambda one: STRICT.index(one.level)))
+    places = {rule.name: place for place, rule in enumerate(RULES.values())}
+
+    def first(one: Finding) -> tuple[int, int, str, str]:
+        # Resources are told in the order in which the engine comes by them, which is chance.
+        return STRICT.index(one.level), places.get(one.rule, len(places)), one.resource or "", one.message
+
+    return tuple(sorted(kept.values(), key=first))

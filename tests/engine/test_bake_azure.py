@@ -50,6 +50,7 @@ def machines(store: Store) -> dict[str, dict[str, Any]]:
     return store.all("azure-native", "VirtualMachine")
 
 
+@pytest.mark.soak
 def test_an_image_is_made_and_only_its_group_is_left(
     env: dict[str, str], store: Store, tmp_path: Path
 ) -> None:

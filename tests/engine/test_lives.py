@@ -128,6 +128,12 @@ SEEN = {
 """Kinds of things beside nodes that `orphans` would show if no state knew them."""
 
 
+ONE_IN_CI = pytest.mark.parametrize(
+    "cloud", ["azure", pytest.param("gcp", marks=pytest.mark.soak)], indirect=True
+)
+"""What both clouds share in the code: once in every run, on both with --soak."""
+
+
 @pytest.mark.timeout(400)
 def test_a_life_with_losses(cloud: str, desk: Any, store: Store) -> None:
     wanted = spec(cloud, nodes=8)
@@ -195,6 +201,7 @@ REFUSALS = {
 }
 
 
+@ONE_IN_CI
 def test_what_the_cloud_refuses_is_sorted_and_the_rest_goes_on(cloud: str, desk: Any, store: Store) -> None:
     wanted = spec(cloud, nodes=2)
     kind = {"gcp": "Instance", "azure": "VirtualMachine"}[cloud]
@@ -260,6 +267,7 @@ def killed_at(point: tuple[str, str, str], kind: str, wanted: StackSpec, desk: A
     hit()
 
 
+@ONE_IN_CI
 @pytest.mark.fault("operation killed")
 @pytest.mark.timeout(400)
 def test_killed_while_things_are_made_and_removed(cloud: str, desk: Any, store: Store) -> None:
@@ -291,6 +299,7 @@ KEPT = {
 """What may hold a checkpoint, and the agent in it, which goes when that goes."""
 
 
+@ONE_IN_CI
 def test_a_checkpoint_outlives_its_stack_and_is_taken_on_again(cloud: str, desk: Any, store: Store) -> None:
     wanted = spec(cloud, nodes=1, checkpoint="~/ckpt", secrets=("HF_TOKEN",))
     up = desk.well("up", wanted)

@@ -274,6 +274,7 @@ def nodes_of(moto: Moto) -> list[dict[str, Any]]:
     return [one for one in found if "rank" in one["tags"]]
 
 
+@pytest.mark.soak  # lives on this stand-in show the same of it
 def test_one_life(bench: Bench, moto: Moto, store: Store) -> None:
     first = bench.preview(program())
     assert set(first.changes) == {"create"}

@@ -254,6 +254,7 @@ def program(
     return build
 
 
+@pytest.mark.soak  # lives on this stand-in show the same of it
 def test_one_life(bench: Bench, store: Store) -> None:
     assert set(bench.preview(program()).changes) == {"create"}
     assert store.kinds("azure-native") == []

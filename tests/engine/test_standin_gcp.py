@@ -181,6 +181,7 @@ def program(nodes: int = 2, labels: dict[str, str] | None = None, **more: Any) -
     return build
 
 
+@pytest.mark.soak  # lives on this stand-in show the same of it
 def test_one_life(bench: Bench, store: Store) -> None:
     assert set(bench.preview(program()).changes) == {"create"}
     assert store.kinds("gcp") == []

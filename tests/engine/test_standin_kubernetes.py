@@ -80,6 +80,7 @@ def jobs(cluster: Cluster) -> list[str]:
     ]
 
 
+@pytest.mark.soak  # lives on this stand-in show the same of it
 def test_a_life(bench: Bench, cluster: Cluster) -> None:
     assert bench.preview(program()).changes == {"create": 2}
     assert jobs(cluster) == [], "a preview makes nothing"
