@@ -31,7 +31,9 @@ class AzBlob(Dialect):
         headers = {"Authorization": f"Bearer {self.passport.get()}", "x-ms-version": VERSION}
         headers["x-ms-date"] = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(now))
         if mark:
-            headers["If-None-Match"] = mark
+            headers["If-Match" if verb == "swap" else "If-None-Match"] = mark
+        if verb == "remove":
+            return Ask("DELETE", path, headers)
         if verb in ("get", "size"):
             return Ask("GET" if verb == "get" else "HEAD", path, headers)
         if verb == "new":

@@ -33,8 +33,10 @@ class Gcs(Dialect):
             return Ask("GET", f"/storage/v1/b/{bucket}/o/{name}?alt=media{known}", headers)
         if verb == "size":
             return Ask("GET", f"/storage/v1/b/{bucket}/o/{name}?fields=size", headers)
+        if verb == "remove":
+            return Ask("DELETE", f"/storage/v1/b/{bucket}/o/{name}", headers)
         headers["Content-Type"] = "application/octet-stream"
-        first = "&ifGenerationMatch=0" if verb == "new" else ""
+        first = f"&ifGenerationMatch={mark or 0}" if verb in ("new", "swap") else ""
         return Ask("POST", f"/upload/storage/v1/b/{bucket}/o?uploadType=media&name={name}{first}", headers)
 
     def secret(self, name: str, now: float) -> str:

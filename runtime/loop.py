@@ -335,7 +335,7 @@ class Agent:
         phases.sweep(place)
         self._finish_log(part)
         why = LOST_SHIM % (shim.killed_by or "signal unknown")
-        self.supplies.upload(Ended(*self.state.key, part, {}, why), self.step)
+        self._upload(Ended(*self.state.key, part, {}, why))
 
     def _ended(self, part: str, record: dict[str, Any]) -> None:
         self._look_at_progress()
@@ -344,7 +344,10 @@ class Agent:
             self.attempts.keep_exports(self.state.key)
         names = ("exit_code", "signal", "oom", "peak_memory_bytes", "dropped_bytes")
         facts = {name: record[name] for name in names if name != "dropped_bytes" or record[name]}
-        self.supplies.upload(Ended(*self.state.key, part, facts, record["error"] or None), self.step)
+        self._upload(Ended(*self.state.key, part, facts, record["error"] or None))
+
+    def _upload(self, ended: Ended) -> None:
+        self.supplies.upload(ended, self.step, self.state.leaving == "fenced", self.state.by)
 
     def _finish_log(self, part: str) -> None:
         self.shipper.finish((*self.state.key, part), self._place(part).log_size)

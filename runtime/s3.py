@@ -37,10 +37,10 @@ class S3(Dialect):
         path = quote(f"{self.start}{self.where['prefix']}/{key}", safe="/-._~")
         headers = {"host": urlsplit(self.base).netloc}
         if mark:
-            headers["if-none-match"] = mark
+            headers["if-match" if verb == "swap" else "if-none-match"] = mark
         if verb == "new":
             headers["if-none-match"] = "*"
-        method = {"get": "GET", "size": "HEAD"}.get(verb, "PUT")
+        method = {"get": "GET", "size": "HEAD", "remove": "DELETE"}.get(verb, "PUT")
         keys = self.passport.get()
         return Ask(method, path, signed(method, path, headers, body, keys, self.where["region"], "s3", now))
 

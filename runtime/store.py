@@ -61,7 +61,8 @@ class Dialect:
         raise NotImplementedError
 
     def ask(self, verb: str, key: str, body: bytes, mark: str, now: float) -> Ask:
-        """The request for `verb`: get (`mark`: of what is known, or ""), size, put, new. `now`: Unix time there."""
+        """The request for `verb`: get (`mark`: of what is known, or ""), size, put, new,
+        swap (only what has `mark`), remove. `now`: Unix time there."""
         raise NotImplementedError
 
     def secret(self, name: str, now: float) -> str:
@@ -114,6 +115,16 @@ class Store:
         """Make the object; False when there was one, which stays as it is."""
         return self._call("new", key, content).status not in self.dialect.TAKEN
 
+    def swap(self, key: str, content: bytes, mark: str) -> bool:
+        """Replace the object if it is still the one of `mark` (make it, of ""); False when it is another one."""
+        if not mark:
+            return self.new(key, content)
+        return self._call("swap", key, content, mark).status in (200, 201)
+
+    def remove(self, key: str) -> None:
+        """Delete the object, if there is one."""
+        self._call("remove", key)
+
     def secret(self, name: str) -> str:
         """A value from the cloud's secret store."""
         try:
@@ -142,6 +153,9 @@ class Store:
             "size": (200, 404),
             "put": (200, 201),
             "new": (200, 201, *self.dialect.TAKEN),
+            # S3 says 409 when two come at once, and 404 when somebody deleted it.
+            "swap": (200, 201, 404, 409, 412),
+            "remove": (200, 202, 204, 404),
         }
         for again in (True, False):
             ask = self.dialect.ask(verb, key, body, mark, time.time() + self.skew_s)

@@ -9,6 +9,7 @@ from typing import Any, Callable, Mapping, Optional
 
 from runtime import mounts
 from runtime.buckets import Buckets, Key, Left
+from runtime.checkpoint import LOOK_S, Checkpoint
 from runtime.deadman import now
 from runtime.machine import Ended
 
@@ -31,9 +32,10 @@ class Supplies:
         """`post` has the agent's loop call something; `living` is the run that is under way and known, from there."""
         self.manifest, self.post, self.living = manifest, post, living
         self.buckets = Buckets(manifest, boot_id)
+        self.checkpoint = Checkpoint(manifest)
         self.upload_by: Optional[float] = None
         self._busy = threading.Lock()
-        self._keeping = False
+        self._keeping = self._saving = False
 
     def bring(
         self,
@@ -50,6 +52,8 @@ class Supplies:
                 with self._busy:
                     mounts.prepare(run, self.manifest, fetch, cancelled)
                     if not cancelled():
+                        self.checkpoint.restore(run, cancelled)
+                    if not cancelled():
                         self.buckets.prepare(run, cancelled)
                     if run.get("container") and not cancelled():
                         mounts.contain(run, self.manifest, cancelled)
@@ -61,7 +65,8 @@ class Supplies:
         _thread(work, "fetch")
 
     def keep(self) -> None:
-        """From now on mount again whatever loses its process while its run lives."""
+        """From now on mount again whatever loses its process, and save the checkpoint folder, while its run lives."""
+        self._save()
         if self._keeping or not (self.buckets.mounts() or (self.living() or {}).get("buckets")):
             return
         self._keeping = True
@@ -77,12 +82,28 @@ class Supplies:
 
         _thread(work, "keep")
 
-    def cached(self, key: Key) -> bool:
-        """Does the attempt write through caches?"""
-        return any(mount.cached for mount in self.buckets.mounts(key))
+    def _save(self) -> None:
+        if self._saving or not self.checkpoint.on:
+            return
+        self._saving = True
+        paused = threading.Event()
 
-    def upload(self, ended: Ended, done: Callable[[Ended], None]) -> None:
-        """`done(ended)` once what the part wrote is in its buckets; with what is left, when time is up."""
+        def work() -> None:
+            while not paused.wait(LOOK_S):
+                run = self.living()
+                if run is not None:
+                    with contextlib.suppress(OSError):
+                        self.checkpoint.keep((run["id"], run["attempt"]))
+
+        _thread(work, "save")
+
+    def cached(self, key: Key) -> bool:
+        """Does the attempt write what is to be uploaded before its end?"""
+        return self.checkpoint.holds(key) or any(mount.cached for mount in self.buckets.mounts(key))
+
+    def upload(self, ended: Ended, done: Callable[[Ended], None], at_once: bool, by: Optional[float]) -> None:
+        """`done(ended)` once what the part wrote is in its buckets; with what is left, when time is up: `at_once` where
+        nothing of it counts any more, at `by` where the node goes then."""
         key = (ended.run, ended.attempt)
         if self.upload_by is not None:
             return
@@ -90,14 +111,23 @@ class Supplies:
             done(ended)
             return
         self.upload_by = now() + UPLOADS_S
+        if at_once or by is not None:
+            self.hurry(at_once, by)
+        mounted = any(mount.cached for mount in self.buckets.mounts(key))
+        goes_on = ended.part == "setup" and ended.facts.get("exit_code") == 0
 
         def over(left: Left) -> None:
             self.upload_by = None
             done(told(ended, left))
 
         def work() -> None:
-            left = self.buckets.flush(key, lambda: self.upload_by or 0.0, now)
-            self.post(lambda: over(left))
+            saved = (
+                Left(0, 0.0) if goes_on else self.checkpoint.flush(key, lambda: self.upload_by or 0.0, now)
+            )
+            left = self.buckets.flush(key, lambda: self.upload_by or 0.0, now) if mounted else Left(0, 0.0)
+            says = "; ".join(one.says for one in (saved, left) if one.files)
+            both = Left(saved.files + left.files, saved.waited_s + left.waited_s, says)
+            self.post(lambda: over(both))
 
         _thread(work, "upload")
 
