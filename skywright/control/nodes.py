@@ -240,7 +240,7 @@ def _phase_sentence(node: Node, event: dict[str, Any]) -> str:
 
 
 def uploaded(event: dict[str, Any]) -> str:
-    """What became of files in caches of buckets, where it took long or some are missing."""
+    """What became of files in caches of buckets and the checkpoint folder, where it took long or some are missing."""
     found = event.get("uploads") or {}
     left, waited = int(found.get("files_left") or 0), float(found.get("waited_s") or 0)
     if left:
