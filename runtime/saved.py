@@ -73,6 +73,7 @@ def upload(store: Store, path: str, full: str, check: Callable[[], None]) -> Opt
                     store.put(f"{PARTS}/{name}", content)
                 parts.append(name)
                 size += len(content)
+                del content  # never two of them at once in memory
     except FileNotFoundError:
         return None
     return {"path": path, "mode": mode, "bytes": size, "parts": parts}
