@@ -120,7 +120,7 @@ def at(
     before = dict(os.environ)
     foreign = ("PULUMI_", "AWS_", "GOOGLE_", "CLOUDSDK_", "AZURE_", "ARM_", "KUBE", "SKYWRIGHT_")
     try:
-        for name in [name for name in os.environ if name.startswith(foreign)]:
+        for name in [one for one in os.environ if one.startswith(foreign) and one != "SKYWRIGHT_CACHE"]:
             del os.environ[name]
         (folder / "site").mkdir()
         with place(folder / "site") if place else site(cloud, folder / "site") as found:

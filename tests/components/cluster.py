@@ -13,6 +13,7 @@ import secrets
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -23,7 +24,7 @@ from typing import Any
 import yaml
 
 from tests.components import certificates, kine, kubernetes, kwok
-from tests.components.building import Component
+from tests.components.building import Component, ensure
 
 STAGES = Path(__file__).with_name("stages.yaml")
 PATIENCE_S = 120.0
@@ -274,7 +275,9 @@ def parts() -> tuple[Component, ...]:
 
 
 def running(folder: Path) -> Iterator[Cluster]:
-    """A started cluster, stopped afterwards."""
+    """A started cluster, stopped afterwards; its programs are made when they are not here yet. Raises Missing."""
+    for part in parts():
+        ensure(part, lambda text: print(text, file=sys.stderr))
     cluster = Cluster(folder)
     try:
         cluster.start()
